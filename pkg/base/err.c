@@ -1,0 +1,328 @@
+#include "base/err.h"
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+struct err {
+    enum err_kind kind;
+    int exit_code; /* of ERR_COMMAND */
+    int errnum;    /* 0 = not from the system */
+    char *what;
+    char *hint;
+    char *file;
+    char *text;
+    int line, col;
+    struct err *cause; /* owned */
+    struct err *next;  /* owned: found together with this one */
+};
+
+PRINTF(2, 0)
+static struct err *err_make(enum err_kind kind, const char *fmt, va_list ap)
+{
+    struct err *e = xcalloc(1, sizeof(*e));
+
+    e->kind = kind;
+    e->what = xvasprintf(fmt, ap);
+    return e;
+}
+
+struct err *err_new(enum err_kind kind, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    struct err *e = err_make(kind, fmt, ap);
+    va_end(ap);
+    return e;
+}
+
+static enum err_kind errno_kind(int errnum)
+{
+    switch (errnum) {
+    case ENOSPC:
+    case EDQUOT:
+    case EROFS:
+    case EIO:
+        return ERR_DISK;
+    default:
+        return ERR_POD;
+    }
+}
+
+struct err *err_sys(int errnum, const char *fmt, ...)
+{
+    va_list ap;
+    enum err_kind kind = errno_kind(errnum);
+
+    va_start(ap, fmt);
+    struct err *e = err_make(kind, fmt, ap);
+    va_end(ap);
+    e->cause = err_new(kind, "%s", strerror(errnum));
+    e->cause->errnum = errnum;
+    return e;
+}
+
+struct err *err_wrap(struct err *cause, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!cause)
+        return NULL;
+    va_start(ap, fmt);
+    struct err *e = err_make(cause->kind, fmt, ap);
+    va_end(ap);
+    e->exit_code = cause->exit_code;
+    e->cause = cause;
+    return e;
+}
+
+static const struct err *find_place(const struct err *e)
+{
+    while (e && !e->file)
+        e = e->cause;
+    return e;
+}
+
+struct err *err_at(struct err *e, const struct srcpos *pos)
+{
+    if (!e || find_place(e) || !pos->file)
+        return e;
+    e->file = xstrdup(pos->file);
+    e->line = pos->line;
+    e->col = pos->col;
+    e->text = pos->text ? xstrdup(pos->text) : NULL;
+    return e;
+}
+
+struct err *err_hint(struct err *e, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!e)
+        return NULL;
+    free(e->hint);
+    va_start(ap, fmt);
+    e->hint = xvasprintf(fmt, ap);
+    va_end(ap);
+    return e;
+}
+
+struct err *err_set_kind(struct err *e, enum err_kind kind)
+{
+    if (e)
+        e->kind = kind;
+    return e;
+}
+
+struct err *err_set_exit(struct err *e, int code)
+{
+    if (e)
+        e->exit_code = code;
+    return e;
+}
+
+struct err *err_join(struct err *a, struct err *b)
+{
+    if (!a)
+        return b;
+    struct err *last = a;
+    while (last->next)
+        last = last->next;
+    last->next = b;
+    return a;
+}
+
+enum err_kind err_kind(const struct err *e)
+{
+    return e->kind;
+}
+
+int err_errno(const struct err *e)
+{
+    int errnum = 0;
+
+    for (; e; e = e->cause)
+        if (e->errnum)
+            errnum = e->errnum;
+    return errnum;
+}
+
+int err_exit_code(const struct err *e)
+{
+    static const int codes[] = {
+        [ERR_SETTING] = 64,    [ERR_DOCKERFILE] = 65, [ERR_NETWORK] = 69, [ERR_REGISTRY] = 69,
+        [ERR_BUG] = 70,        [ERR_POD] = 71,        [ERR_DISK] = 74,    [ERR_AUTH] = 77,
+        [ERR_TIMEOUT] = 124,   [ERR_MEMORY] = 137,    [ERR_TERMINATED] = 143,
+        [ERR_COMMAND] = 1,
+    };
+    _Static_assert(sizeof(codes) / sizeof(codes[0]) == ERR_KIND_COUNT, "one code per kind");
+    if (e->kind == ERR_COMMAND && e->exit_code > 0 && e->exit_code < 256)
+        return e->exit_code;
+    return codes[e->kind];
+}
+
+const char *err_message(const struct err *e)
+{
+    return e->what;
+}
+
+static void print_place(FILE *out, const struct err *place)
+{
+    fprintf(out, "  at %s:%d\n", place->file, place->line);
+    if (!place->text)
+        return;
+    fprintf(out, "  %5d | %s\n", place->line, place->text);
+    if (place->col > 0)
+        fprintf(out, "        | %*s^\n", place->col - 1, "");
+}
+
+static void print_one(FILE *out, const struct err *e)
+{
+    const struct err *place = find_place(e);
+
+    fprintf(out, "error: %s\n", e->what);
+    for (const struct err *c = e->cause; c; c = c->cause)
+        fprintf(out, "  because: %s\n", c->what);
+    if (place)
+        print_place(out, place);
+    for (const struct err *c = e; c; c = c->cause)
+        if (c->hint)
+            fprintf(out, "  hint: %s\n", c->hint);
+}
+
+void err_print(FILE *out, const struct err *e)
+{
+    for (; e; e = e->next)
+        print_one(out, e);
+}
+
+void err_free(struct err *e)
+{
+    while (e) {
+        struct err *cause = e->cause;
+
+        err_free(e->next);
+        free(e->what);
+        free(e->hint);
+        free(e->file);
+        free(e->text);
+        free(e);
+        e = cause;
+    }
+}
+
+/* ---- over a pipe: fixed header, then the four strings of each link of the chain ---- */
+
+struct wire {
+    uint32_t kind, exit_code, errnum, line, col, more;
+    uint32_t len[4]; /* what, hint, file, text; UINT32_MAX = NULL */
+};
+
+static const char *wire_string(const struct err *e, int i)
+{
+    const char *all[] = { e->what, e->hint, e->file, e->text };
+
+    return all[i];
+}
+
+static void wire_put(struct buf *out, const struct err *e, bool more)
+{
+    struct wire w = { (uint32_t)e->kind, (uint32_t)e->exit_code, (uint32_t)e->errnum, (uint32_t)e->line,
+                      (uint32_t)e->col, more, { 0 } };
+
+    for (int i = 0; i < 4; i++)
+        w.len[i] = wire_string(e, i) ? (uint32_t)strlen(wire_string(e, i)) : UINT32_MAX;
+    buf_add(out, &w, sizeof(w));
+    for (int i = 0; i < 4; i++)
+        if (wire_string(e, i))
+            buf_add(out, wire_string(e, i), w.len[i]);
+}
+
+struct err *err_write(int fd, const struct err *e)
+{
+    AUTO(buf_release) struct buf out = BUF_INIT;
+    const struct err ok = { .what = NULL };
+
+    wire_put(&out, &ok, e != NULL);
+    for (; e; e = e->cause)
+        wire_put(&out, e, e->cause != NULL);
+    for (size_t done = 0; done < out.len;) {
+        ssize_t n = write(fd, out.data + done, out.len - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_sys(errno, "cannot report to the parent process");
+        done += (size_t)n;
+    }
+    return NULL;
+}
+
+static bool read_full(int fd, void *p, size_t len)
+{
+    for (size_t done = 0; done < len;) {
+        ssize_t n = read(fd, (char *)p + done, len - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+static bool wire_get(int fd, struct err **ret, bool *ret_more)
+{
+    struct wire w;
+
+    if (!read_full(fd, &w, sizeof(w)) || w.kind >= ERR_KIND_COUNT)
+        return false;
+    struct err *e = xcalloc(1, sizeof(*e));
+    char **strings[] = { &e->what, &e->hint, &e->file, &e->text };
+    e->kind = (enum err_kind)w.kind;
+    e->exit_code = (int)w.exit_code;
+    e->errnum = (int)w.errnum;
+    e->line = (int)w.line;
+    e->col = (int)w.col;
+    for (int i = 0; i < 4; i++) {
+        if (w.len[i] == UINT32_MAX)
+            continue;
+        if (w.len[i] > LIMIT_ERROR_TEXT_BYTES) {
+            err_free(e);
+            return false;
+        }
+        *strings[i] = xcalloc(1, w.len[i] + 1);
+        if (!read_full(fd, *strings[i], w.len[i])) {
+            err_free(e);
+            return false;
+        }
+    }
+    *ret = e;
+    *ret_more = w.more;
+    return true;
+}
+
+struct err *err_read(int fd, struct err **ret_err)
+{
+    struct err *head = NULL, **tail = &head, *first = NULL;
+    bool more;
+
+    if (!wire_get(fd, &first, &more))
+        return err_new(ERR_BUG, "a child process ended without a report");
+    err_free(first);
+    while (more) {
+        if (!wire_get(fd, tail, &more)) {
+            err_free(head);
+            return err_new(ERR_BUG, "a child process ended in the middle of its report");
+        }
+        tail = &(*tail)->cause;
+    }
+    *ret_err = head;
+    return NULL;
+}

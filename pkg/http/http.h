@@ -1,0 +1,73 @@
+/* http.h - HTTP requests over libcurl: TLS roots, proxies, retries with back-off, redirects without leaking Authorization, bounded
+ * answers, cancellation, redaction of URLs in messages. Knows no registry and no token. The only module that includes curl.
+ * Thread-safe: a client may be used by several threads at once (each request takes a handle from its pool). */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/sink.h"
+#include "base/strs.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct http_opts {
+    const char *user_agent;
+    const char *ca_file;        /* extra CA bundle, NULL = the system's well-known places (and SSL_CERT_FILE) */
+    int connect_timeout_ms;     /* 0 = 10 s */
+    int stall_timeout_ms;       /* no byte for that long: retry; 0 = 30 s */
+    int retries;                /* attempts after the first; < 0 = the default 4 */
+    const struct cancel *cancel;
+};
+
+struct http;
+MUST_USE struct err *http_new(const struct http_opts *opts, struct http **ret);
+void http_free(struct http *h);
+DEFINE_CLEANUP(struct http *, http_free);
+
+struct http_host_opts {
+    bool skip_tls_verify;
+    const char *ca_file;                 /* for this host only */
+    const char *client_cert, *client_key;
+};
+/* TLS options for one "host[:port]"; before the first request to it. Strings are copied. */
+void http_set_host(struct http *h, const char *host, const struct http_host_opts *opts);
+
+struct http_request {
+    const char *method; /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
+    const char *url;
+    struct strs headers;            /* "Name: value" */
+    const char *authorization;      /* value of Authorization, NULL = none; sent to this host only, never after a redirect to another */
+    const void *body;               /* small body, or NULL */
+    size_t body_len;
+    int body_fd;                    /* else a file's descriptor: body_len bytes from offset body_offset; -1 = none */
+    uint64_t body_offset;
+    const struct sink *out;         /* where the body of a 2xx answer goes; NULL = kept in response.body */
+    size_t max_body;                /* of a kept body; 0 = LIMIT_JSON_BYTES */
+    bool no_retry;
+};
+
+struct http_response {
+    int status;
+    struct buf body;     /* kept body: all of it if 2xx, at most LIMIT_HTTP_ERROR_BODY_BYTES of an error */
+    struct strs headers; /* "name: value", names lower-case, of the final answer */
+    char *url;           /* where it came from in the end */
+};
+
+/* Performs it. An HTTP status is a result (also 4xx, 5xx once retries are used up); errors are ERR_NETWORK (name resolution,
+ * connect, TLS, cut body), with what to check, or the sink's own, or cancel's. Retried: 408, 429, 500, 502, 503, 504, connection
+ * failures; Retry-After is honoured up to 60 s. With `out`, a body that breaks in the middle is resumed by Range where the
+ * server allows it, else ERR_NETWORK: the sink never sees a byte twice. */
+MUST_USE struct err *http_perform(struct http *h, const struct http_request *rq, struct http_response *ret);
+/* The first header of that (lower-case) name, or NULL. Borrowed. */
+const char *http_header(const struct http_response *r, const char *name);
+void http_response_release(struct http_response *r);
+static inline void http_response_release_auto(struct http_response *r)
+{
+    http_response_release(r);
+}
+/* The URL without user info, query and fragment: for messages. The caller frees. */
+char *http_redact(const char *url);
+
+#endif

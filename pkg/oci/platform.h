@@ -1,0 +1,24 @@
+/* platform.h - "os/arch[/variant]" parsed and normalised as containerd does. Pure. */
+#ifndef OCI_PLATFORM_H
+#define OCI_PLATFORM_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct platform {
+    char os[32], arch[32], variant[32], os_version[64]; /* "" = not given */
+};
+
+MUST_USE struct err *platform_parse(const char *text, struct platform *ret_platform);
+/* The one this program runs on. */
+struct platform platform_host(void);
+/* "linux/arm64/v8" in its normalised spelling ("linux/arm64" when the variant is the default). */
+void platform_format(const struct platform *p, char *ret_text, size_t size);
+/* May an image for `image` be used where `wanted` is asked? Same os and arch and, for arm, variant not above the wanted one. */
+bool platform_matches(const struct platform *wanted, const struct platform *image);
+/* Of several that match, the better one is the one with the higher rank (exact variant first). */
+int platform_rank(const struct platform *wanted, const struct platform *image);
+
+#endif

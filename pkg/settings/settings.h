@@ -1,0 +1,85 @@
+/* settings.h - the step's settings: PLUGIN_* variables and secret files to one checked struct. A table with one row a setting (name,
+ * aliases, type, default, secret or not, help) feeds the reader, `copyup --help` and docs/settings.md. Knows what each value must
+ * look like, not how anything is done. Contract: kaniko-acr's (first present name wins, empty = not set). Immutable once read. */
+#ifndef SETTINGS_SETTINGS_H
+#define SETTINGS_SETTINGS_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/strs.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* A secret text: the only way out is secret_reveal(); printing shows ***. */
+struct secret {
+    char *value_; /* do not touch: secret_reveal() */
+};
+const char *secret_reveal(const struct secret *s); /* NULL if not set */
+
+struct settings {
+    /* what to build */
+    char *dockerfile, *context, *target, *context_sub_path;
+    struct strs build_args; /* NAME=VALUE, or NAME alone (then the value of our environment) */
+    struct strs labels;     /* NAME=VALUE */
+    struct strs platforms;
+    /* names */
+    char *repo;     /* as given, with the registry's host in front if it had none */
+    char *registry; /* host[:port] */
+    struct strs tags; /* expanded, automatic tags applied, valid, no duplicates */
+    /* how */
+    char *snapshot_mode;   /* "full", "redo", "time" */
+    char *image_format;    /* "", "docker", "oci" */
+    char *compression;     /* "gzip", "zstd" */
+    int64_t compression_level; /* 0 = default */
+    bool reproducible, single_snapshot, force;
+    int64_t source_date_epoch; /* -1 = not set */
+    int64_t timeout_ms;        /* 0 = none */
+    char *state_dir;           /* NULL = default */
+    char *snapshotter, *sandbox; /* COPYUP_SNAPSHOTTER, COPYUP_SANDBOX: "auto" or a name */
+    struct strs ignore_paths;
+    /* registry access */
+    char *username;
+    struct secret password;
+    char *base_registry, *base_username;
+    struct secret base_password;
+    char *client_id, *tenant_id, *subscription_id;
+    struct secret client_secret, client_certificate, oidc_token;
+    struct strs docker_configs; /* paths of config.json / .dockerconfigjson files that exist */
+    struct secret docker_auth_config; /* DOCKER_AUTH_CONFIG: the document itself */
+    struct strs mirrors;
+    bool no_mirror_fallback, insecure, insecure_pull, skip_tls_verify, skip_tls_verify_pull;
+    struct strs insecure_registries, skip_tls_registries; /* hosts */
+    struct strs registry_certificates; /* host=path */
+    struct strs registry_client_certs; /* host=cert,key */
+    char *ca_file;
+    int64_t push_retry, pull_retry;
+    bool skip_push_check;
+    /* cache */
+    bool enable_cache;
+    char *cache_repo;
+    int64_t cache_ttl_h;
+    /* outputs */
+    bool no_push, push_only;
+    char *source_tar_path, *tar_path, *oci_layout_path, *artifact_file, *output_file;
+    char *digest_file;
+    struct strs image_digest_files, image_tag_digest_files;
+    char *verbosity; /* "error", "warn", "info", "debug", "trace" ... */
+    char *log_format;
+    bool log_timestamp;
+    /* what to tell the user: ignored or misspelt names, settings that changed meaning; one line each */
+    struct strs notes;
+};
+
+/* Reads environ-like NAME=VALUE entries (and the files they name). All mistakes are found before it returns, joined into one
+ * error list of kind ERR_SETTING, each naming the variable, the value (*** for secrets) and what is allowed. */
+MUST_USE struct err *settings_read(char *const *environ_entries, struct settings **ret);
+void settings_free(struct settings *s); /* wipes secrets */
+DEFINE_CLEANUP(struct settings *, settings_free);
+
+/* The table as text for --help, and as the Markdown of docs/settings.md. */
+void settings_print_help(FILE *out);
+void settings_print_markdown(FILE *out);
+
+#endif
