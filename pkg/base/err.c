@@ -155,10 +155,9 @@ int err_errno(const struct err *e)
 int err_exit_code(const struct err *e)
 {
     static const int codes[] = {
-        [ERR_SETTING] = 64,    [ERR_DOCKERFILE] = 65, [ERR_NETWORK] = 69, [ERR_REGISTRY] = 69,
-        [ERR_BUG] = 70,        [ERR_POD] = 71,        [ERR_DISK] = 74,    [ERR_AUTH] = 77,
-        [ERR_TIMEOUT] = 124,   [ERR_MEMORY] = 137,    [ERR_TERMINATED] = 143,
-        [ERR_COMMAND] = 1,
+        [ERR_SETTING] = 64,  [ERR_DOCKERFILE] = 65, [ERR_NETWORK] = 69,     [ERR_REGISTRY] = 69,
+        [ERR_BUG] = 70,      [ERR_POD] = 71,        [ERR_DISK] = 74,        [ERR_AUTH] = 77,
+        [ERR_TIMEOUT] = 124, [ERR_MEMORY] = 137,    [ERR_TERMINATED] = 143, [ERR_COMMAND] = 1,
     };
     _Static_assert(sizeof(codes) / sizeof(codes[0]) == ERR_KIND_COUNT, "one code per kind");
     if (e->kind == ERR_COMMAND && e->exit_code > 0 && e->exit_code < 256)
@@ -232,8 +231,9 @@ static const char *wire_string(const struct err *e, int i)
 
 static void wire_put(struct buf *out, const struct err *e, bool more)
 {
-    struct wire w = { (uint32_t)e->kind, (uint32_t)e->exit_code, (uint32_t)e->errnum, (uint32_t)e->line,
-                      (uint32_t)e->col, more, { 0 } };
+    struct wire w = {
+        (uint32_t)e->kind, (uint32_t)e->exit_code, (uint32_t)e->errnum, (uint32_t)e->line, (uint32_t)e->col, more, { 0 }
+    };
 
     for (int i = 0; i < 4; i++)
         w.len[i] = wire_string(e, i) ? (uint32_t)strlen(wire_string(e, i)) : UINT32_MAX;

@@ -43,7 +43,7 @@ struct srcpos {
 
 struct err;
 
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE     __attribute__((warn_unused_result))
 #define PRINTF(a, b) __attribute__((format(printf, a, b)))
 
 /* Makes an error. The message: lower case, no full stop, names the object in
@@ -91,11 +91,11 @@ MUST_USE struct err *err_write(int fd, const struct err *e);
 MUST_USE struct err *err_read(int fd, struct err **ret_err);
 
 /* Returns the error of expr to the caller, if it is one. */
-#define TRY(expr)                      \
-    do {                               \
-        struct err *try_err_ = (expr); \
-        if (try_err_)                  \
-            return try_err_;           \
+#define TRY(expr)                                                                                                      \
+    do {                                                                                                               \
+        struct err *try_err_ = (expr);                                                                                 \
+        if (try_err_)                                                                                                  \
+            return try_err_;                                                                                           \
     } while (0)
 
 #endif

@@ -1,4 +1,5 @@
-/* strs.h - a list of owned strings: argv, environments, tags. `items` is not NULL-terminated; strs_argv() makes it so. */
+/* strs.h - a list of owned strings: argv, environments, tags. `items` is not NULL-terminated; strs_argv() makes it so.
+ */
 #ifndef BASE_STRS_H
 #define BASE_STRS_H
 

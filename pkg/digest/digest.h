@@ -1,5 +1,5 @@
-/* digest.h - streaming SHA-256 and content digests "sha256:<64 lower-case hex>" (OCI image-spec descriptor.md, "Digests").
- * The only module that includes OpenSSL's hash functions. A hasher belongs to one thread at a time. */
+/* digest.h - streaming SHA-256 and content digests "sha256:<64 lower-case hex>" (OCI image-spec descriptor.md,
+ * "Digests"). The only module that includes OpenSSL's hash functions. A hasher belongs to one thread at a time. */
 #ifndef DIGEST_DIGEST_H
 #define DIGEST_DIGEST_H
 

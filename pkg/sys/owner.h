@@ -1,9 +1,10 @@
-/* owner.h - who owns a file of an image. Where a range of ids is mapped the kernel knows (OWNER_REAL). Where only one id is
- * mapped, the owner is recorded beside the file (OWNER_RECORDED) in the extended attribute "user.copyup.owner" with the value
- * "UID:GID[:TYPE:MAJOR:MINOR]"; no attribute means 0:0, or the owner of the lower file it was copied up from.
- * TYPE is c or b: a device node that the kernel did not let us make, kept as an empty regular file - in both modes.
- * Symlinks, fifos and sockets cannot carry user.* attributes: their owners are kept in a struct owner_table by path.
- * The one interface for "owner of this file": nobody else looks at st_uid of an image's file. Thread-safe (the table is not). */
+/* owner.h - who owns a file of an image. Where a range of ids is mapped the kernel knows (OWNER_REAL). Where only one
+ * id is mapped, the owner is recorded beside the file (OWNER_RECORDED) in the extended attribute "user.copyup.owner"
+ * with the value "UID:GID[:TYPE:MAJOR:MINOR]"; no attribute means 0:0, or the owner of the lower file it was copied up
+ * from. TYPE is c or b: a device node that the kernel did not let us make, kept as an empty regular file - in both
+ * modes. Symlinks, fifos and sockets cannot carry user.* attributes: their owners are kept in a struct owner_table by
+ * path. The one interface for "owner of this file": nobody else looks at st_uid of an image's file. Thread-safe (the
+ * table is not). */
 #ifndef SYS_OWNER_H
 #define SYS_OWNER_H
 
@@ -25,12 +26,14 @@ struct owner {
     dev_t rdev;
 };
 
-/* Reads the owner of the open file fd (O_PATH will do) whose fstat is st. *ret_known: false in OWNER_RECORDED if nothing
- * is recorded (ret_owner is then 0:0). */
-MUST_USE struct err *owner_get(enum owner_mode mode, int fd, const struct stat *st, struct owner *ret_owner, bool *ret_known);
+/* Reads the owner of the open file fd (O_PATH will do) whose fstat is st. *ret_known: false in OWNER_RECORDED if
+ * nothing is recorded (ret_owner is then 0:0). */
+MUST_USE struct err *owner_get(enum owner_mode mode, int fd, const struct stat *st, struct owner *ret_owner,
+                               bool *ret_known);
 /* Gives the open file (O_PATH will do) to o. Must come before chmod: changing owners clears setuid bits (OWNER_REAL).
  * *ret_stored false: it is a kind of file that cannot carry a record; keep it in an owner_table. */
-MUST_USE struct err *owner_set(enum owner_mode mode, int fd, const struct stat *st, const struct owner *o, bool *ret_stored);
+MUST_USE struct err *owner_set(enum owner_mode mode, int fd, const struct stat *st, const struct owner *o,
+                               bool *ret_stored);
 
 /* Owners by path ("a/b/c", no leading '/'), for what cannot carry an attribute. */
 struct owner_table;

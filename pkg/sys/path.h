@@ -1,6 +1,6 @@
 /* path.h - paths inside a root directory that somebody else filled. Every access to an image's or a context's files
- * goes through here: openat2(2) with RESOLVE_IN_ROOT, so that "..", absolute symlinks and symlink races end inside the root.
- * Paths may be given with or without a leading '/'; "" and "/" are the root itself. Thread-safe. */
+ * goes through here: openat2(2) with RESOLVE_IN_ROOT, so that "..", absolute symlinks and symlink races end inside the
+ * root. Paths may be given with or without a leading '/'; "" and "/" are the root itself. Thread-safe. */
 #ifndef SYS_PATH_H
 #define SYS_PATH_H
 
@@ -9,16 +9,18 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-/* Opens root_fd/path following symlinks inside the root; flags as open(2) (O_CLOEXEC is added; O_NOFOLLOW applies to the
- * last component). Errors are err_sys with err_errno() set (ENOENT, ENOTDIR, ELOOP ...); the message names the path. */
+/* Opens root_fd/path following symlinks inside the root; flags as open(2) (O_CLOEXEC is added; O_NOFOLLOW applies to
+ * the last component). Errors are err_sys with err_errno() set (ENOENT, ENOTDIR, ELOOP ...); the message names the
+ * path. */
 MUST_USE struct err *path_open(int root_fd, const char *path, int flags, mode_t mode, int *ret_fd);
 /* As path_open, but a missing path (ENOENT, ENOTDIR) is *ret_fd = -1 and no error. */
 MUST_USE struct err *path_open_if_exists(int root_fd, const char *path, int flags, int *ret_fd);
 /* Opens the directory that holds path's last component (symlinks before it are followed inside the root) and gives that
  * component's name (malloc'ed; the caller frees). The root itself has no name: ERR_BUG. */
 MUST_USE struct err *path_open_parent(int root_fd, const char *path, int *ret_dir_fd, char **ret_name);
-/* mkdir -p inside the root: makes what is missing with `mode` (not reduced by the umask) and calls made(ctx, fd, path) for
- * each directory it made (made may be NULL). A symlink to a directory on the way is followed. Returns the directory. */
+/* mkdir -p inside the root: makes what is missing with `mode` (not reduced by the umask) and calls made(ctx, fd, path)
+ * for each directory it made (made may be NULL). A symlink to a directory on the way is followed. Returns the
+ * directory. */
 MUST_USE struct err *path_mkdirs(int root_fd, const char *path, mode_t mode,
                                  struct err *(*made)(void *ctx, int fd, const char *path), void *ctx, int *ret_fd);
 /* Lexical cleaning as Go's path.Clean: "a//b/./c/.." -> "a/b"; "" -> "."; keeps a leading '/'. The caller frees. */

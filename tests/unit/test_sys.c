@@ -1,0 +1,182 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above first */
+#include <cmocka.h>
+
+#include "sys/file.h"
+#include "sys/owner.h"
+#include "sys/path.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+static int tmp_fd = -1;
+static char tmp_path[] = "/tmp/copyup-test-sys-XXXXXX";
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!mkdtemp(tmp_path))
+        return -1;
+    tmp_fd = open(tmp_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return tmp_fd < 0 ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    close(tmp_fd);
+    err_free(file_remove_tree(AT_FDCWD, tmp_path));
+    return access(tmp_path, F_OK) == 0 ? -1 : 0;
+}
+
+static void must(struct err *e)
+{
+    if (e) {
+        err_print(stderr, e);
+        err_free(e);
+        fail();
+    }
+}
+
+static const struct {
+    const char *in, *out;
+} clean_cases[] = {
+    { "", "." },           { ".", "." },         { "/", "/" },       { "//", "/" },     { "a", "a" },
+    { "a/", "a" },         { "a//b", "a/b" },    { "a/./b", "a/b" }, { "a/../b", "b" }, { "a/..", "." },
+    { "../a", "../a" },    { "../..", "../.." }, { "/..", "/" },     { "/../a", "/a" }, { "a/../../b", "../b" },
+    { "/a/b/../..", "/" }, { "./a", "a" },       { "a/b/..", "a" },  { "...", "..." },  { "/a/..b", "/a/..b" },
+};
+
+static void test_clean(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(clean_cases) / sizeof(clean_cases[0]); i++) {
+        AUTO_FREE char *got = path_clean(clean_cases[i].in);
+
+        if (strcmp(got, clean_cases[i].out) != 0)
+            fail_msg("path_clean('%s') = '%s', want '%s'", clean_cases[i].in, got, clean_cases[i].out);
+    }
+}
+
+static void test_mkdirs_and_escape(void **state)
+{
+    AUTO_CLOSE int root = -1, fd = -1, out = -1;
+
+    (void)state;
+    must(path_mkdirs(tmp_fd, "root/a/b", 0755, NULL, NULL, &fd));
+    must(path_open(tmp_fd, "root", O_PATH | O_DIRECTORY, 0, &root));
+    assert_int_equal(symlinkat("/", root, "up"), 0);
+    assert_int_equal(symlinkat("../../../../etc", root, "outside"), 0);
+    close_fd(&fd);
+    must(path_mkdirs(root, "/up/c", 0700, NULL, NULL, &fd));
+    close_fd(&fd);
+    must(path_open(tmp_fd, "root/c", O_PATH | O_DIRECTORY, 0, &fd)); /* "/" ended inside the root */
+    must(path_open_if_exists(root, "outside/passwd", O_RDONLY, &out));
+    assert_int_equal(out, -1);
+    must(path_open_if_exists(root, "../../etc/passwd", O_RDONLY, &out));
+    assert_int_equal(out, -1);
+}
+
+static void test_atomic_write(void **state)
+{
+    AUTO_FREE char *path = xasprintf("%s/new/dir/file", tmp_path);
+    AUTO(buf_release) struct buf got = BUF_INIT;
+
+    (void)state;
+    must(file_write_atomic(path, "one", 3, 0644));
+    must(file_write_atomic(path, "second", 6, 0600));
+    must(file_read(path, 100, &got));
+    assert_string_equal(buf_str(&got), "second");
+    struct err *e = file_read(path, 3, &got);
+    assert_non_null(e);
+    assert_int_equal(err_kind(e), ERR_SETTING);
+    err_free(e);
+}
+
+static void test_sparse_copy(void **state)
+{
+    AUTO_CLOSE int from = openat(tmp_fd, "sparse", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    AUTO_CLOSE int to = openat(tmp_fd, "copy", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct stat st;
+    char c = 0;
+
+    (void)state;
+    assert_int_equal(ftruncate(from, 64 << 20), 0);
+    assert_int_equal(pwrite(from, "x", 1, 32 << 20), 1);
+    must(file_copy_data(from, to, 64 << 20, NULL));
+    assert_int_equal(fstat(to, &st), 0);
+    assert_int_equal(st.st_size, 64 << 20);
+    assert_true(st.st_blocks < 1024); /* the holes are still holes */
+    assert_int_equal(pread(to, &c, 1, 32 << 20), 1);
+    assert_int_equal(c, 'x');
+}
+
+static void test_recorded_owner(void **state)
+{
+    AUTO_CLOSE int fd = openat(tmp_fd, "owned", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct owner o = { .uid = 33, .gid = 4294967294U, .device = S_IFCHR, .rdev = makedev(1, 3) }, got;
+    struct stat st;
+    bool known, stored;
+
+    (void)state;
+    assert_int_equal(fstat(fd, &st), 0);
+    must(owner_get(OWNER_RECORDED, fd, &st, &got, &known));
+    assert_false(known);
+    must(owner_set(OWNER_RECORDED, fd, &st, &o, &stored));
+    assert_true(stored);
+    must(owner_get(OWNER_RECORDED, fd, &st, &got, &known));
+    assert_true(known);
+    assert_int_equal(got.uid, 33);
+    assert_int_equal(got.gid, 4294967294U);
+    assert_int_equal(got.device, S_IFCHR);
+    assert_int_equal(got.rdev, makedev(1, 3));
+}
+
+static void test_owner_table(void **state)
+{
+    AUTO(owner_table_free) struct owner_table *t = owner_table_new(), *u = owner_table_new();
+    struct owner o = { .uid = 5, .gid = 6 }, got = { 0 };
+
+    (void)state;
+    owner_table_set(t, "a b/c\nd", &o);
+    must(owner_table_save(t, tmp_fd, "owners"));
+    must(owner_table_load(u, tmp_fd, "owners"));
+    assert_true(owner_table_get(u, "a b/c\nd", &got));
+    assert_int_equal(got.gid, 6);
+    assert_false(owner_table_get(u, "a", &got));
+    must(owner_table_load(u, tmp_fd, "not there"));
+}
+
+static void test_remove_unwritable_tree(void **state)
+{
+    AUTO_CLOSE int fd = -1;
+
+    (void)state;
+    must(path_mkdirs(tmp_fd, "rm/x/y", 0755, NULL, NULL, &fd));
+    assert_int_equal(symlinkat("/etc", fd, "link"), 0);
+    assert_int_equal(fchmodat(tmp_fd, "rm/x/y", 0, 0), 0);
+    assert_int_equal(fchmodat(tmp_fd, "rm/x", 0500, 0), 0);
+    must(file_remove_tree(tmp_fd, "rm"));
+    must(file_remove_tree(tmp_fd, "rm"));
+    assert_int_equal(faccessat(tmp_fd, "rm", F_OK, 0), -1);
+    assert_int_equal(access("/etc/passwd", F_OK), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_mkdirs_and_escape),
+        cmocka_unit_test(test_atomic_write),
+        cmocka_unit_test(test_sparse_copy),
+        cmocka_unit_test(test_recorded_owner),
+        cmocka_unit_test(test_owner_table),
+        cmocka_unit_test(test_remove_unwritable_tree),
+    };
+
+    return cmocka_run_group_tests_name("sys", tests, setup, teardown);
+}
