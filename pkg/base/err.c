@@ -215,7 +215,9 @@ void err_free(struct err *e)
     }
 }
 
-/* ---- over a pipe: fixed header, then the four strings of each link of the chain ---- */
+/* ---- over a pipe: a header, the four strings, then the cause and the next one, if the header says so ---- */
+
+enum { WIRE_CAUSE = 1, WIRE_NEXT = 2 };
 
 struct wire {
     uint32_t kind, exit_code, errnum, line, col, more;
@@ -229,11 +231,15 @@ static const char *wire_string(const struct err *e, int i)
     return all[i];
 }
 
-static void wire_put(struct buf *out, const struct err *e, bool more)
+static void wire_put(struct buf *out, const struct err *e)
 {
-    struct wire w = {
-        (uint32_t)e->kind, (uint32_t)e->exit_code, (uint32_t)e->errnum, (uint32_t)e->line, (uint32_t)e->col, more, { 0 }
-    };
+    struct wire w = { (uint32_t)e->kind,
+                      (uint32_t)e->exit_code,
+                      (uint32_t)e->errnum,
+                      (uint32_t)e->line,
+                      (uint32_t)e->col,
+                      (e->cause ? WIRE_CAUSE : 0) | (e->next ? WIRE_NEXT : 0),
+                      { 0 } };
 
     for (int i = 0; i < 4; i++)
         w.len[i] = wire_string(e, i) ? (uint32_t)strlen(wire_string(e, i)) : UINT32_MAX;
@@ -241,16 +247,20 @@ static void wire_put(struct buf *out, const struct err *e, bool more)
     for (int i = 0; i < 4; i++)
         if (wire_string(e, i))
             buf_add(out, wire_string(e, i), w.len[i]);
+    if (e->cause)
+        wire_put(out, e->cause);
+    if (e->next)
+        wire_put(out, e->next);
 }
 
 struct err *err_write(int fd, const struct err *e)
 {
     AUTO(buf_release) struct buf out = BUF_INIT;
-    const struct err ok = { .what = NULL };
+    const char present = e ? 1 : 0;
 
-    wire_put(&out, &ok, e != NULL);
-    for (; e; e = e->cause)
-        wire_put(&out, e, e->cause != NULL);
+    buf_add(&out, &present, 1);
+    if (e)
+        wire_put(&out, e);
     for (size_t done = 0; done < out.len;) {
         ssize_t n = write(fd, out.data + done, out.len - done);
 
@@ -277,52 +287,50 @@ static bool read_full(int fd, void *p, size_t len)
     return true;
 }
 
-static bool wire_get(int fd, struct err **ret, bool *ret_more)
+static bool wire_get_strings(int fd, const struct wire *w, struct err *e)
+{
+    char **strings[] = { &e->what, &e->hint, &e->file, &e->text };
+
+    for (int i = 0; i < 4; i++) {
+        if (w->len[i] == UINT32_MAX)
+            continue;
+        if (w->len[i] > LIMIT_ERROR_TEXT_BYTES)
+            return false;
+        *strings[i] = xcalloc(1, w->len[i] + 1);
+        if (!read_full(fd, *strings[i], w->len[i]))
+            return false;
+    }
+    return e->what != NULL;
+}
+
+/* What was read so far is left in *ret also on failure: the caller frees it. */
+static bool wire_get(int fd, int depth, struct err **ret)
 {
     struct wire w;
 
-    if (!read_full(fd, &w, sizeof(w)) || w.kind >= ERR_KIND_COUNT)
+    if (depth > LIMIT_ERROR_LINKS || !read_full(fd, &w, sizeof(w)) || w.kind >= ERR_KIND_COUNT)
         return false;
-    struct err *e = xcalloc(1, sizeof(*e));
-    char **strings[] = { &e->what, &e->hint, &e->file, &e->text };
+    struct err *e = *ret = xcalloc(1, sizeof(*e));
     e->kind = (enum err_kind)w.kind;
     e->exit_code = (int)w.exit_code;
     e->errnum = (int)w.errnum;
     e->line = (int)w.line;
     e->col = (int)w.col;
-    for (int i = 0; i < 4; i++) {
-        if (w.len[i] == UINT32_MAX)
-            continue;
-        if (w.len[i] > LIMIT_ERROR_TEXT_BYTES) {
-            err_free(e);
-            return false;
-        }
-        *strings[i] = xcalloc(1, w.len[i] + 1);
-        if (!read_full(fd, *strings[i], w.len[i])) {
-            err_free(e);
-            return false;
-        }
-    }
-    *ret = e;
-    *ret_more = w.more;
-    return true;
+    return wire_get_strings(fd, &w, e) && (!(w.more & WIRE_CAUSE) || wire_get(fd, depth + 1, &e->cause)) &&
+           (!(w.more & WIRE_NEXT) || wire_get(fd, depth + 1, &e->next));
 }
 
 struct err *err_read(int fd, struct err **ret_err)
 {
-    struct err *head = NULL, **tail = &head, *first = NULL;
-    bool more;
+    struct err *e = NULL;
+    char present;
 
-    if (!wire_get(fd, &first, &more))
+    if (!read_full(fd, &present, 1))
         return err_new(ERR_BUG, "a child process ended without a report");
-    err_free(first);
-    while (more) {
-        if (!wire_get(fd, tail, &more)) {
-            err_free(head);
-            return err_new(ERR_BUG, "a child process ended in the middle of its report");
-        }
-        tail = &(*tail)->cause;
+    if (present && !wire_get(fd, 0, &e)) {
+        err_free(e);
+        return err_new(ERR_BUG, "a child process ended in the middle of its report");
     }
-    *ret_err = head;
+    *ret_err = e;
     return NULL;
 }

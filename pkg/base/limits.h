@@ -4,6 +4,7 @@
 #define BASE_LIMITS_H
 
 #define LIMIT_ERROR_TEXT_BYTES      (1024 * 1024)      /* one string of an error report between processes */
+#define LIMIT_ERROR_LINKS           10000              /* errors and reasons in one such report */
 #define LIMIT_DOCKERFILE_BYTES      (16 * 1024 * 1024) /* as BuildKit's frontend */
 #define LIMIT_IGNORE_FILE_BYTES     (4 * 1024 * 1024)  /* .dockerignore */
 #define LIMIT_IGNORE_PATTERNS       20000              /* patterns in one .dockerignore */

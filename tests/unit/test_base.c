@@ -1,0 +1,453 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above first */
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/map.h"
+#include "base/strs.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What err_print() writes; the caller frees it. */
+static char *printed(const struct err *e)
+{
+    char *out = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&out, &n);
+
+    assert_non_null(f);
+    err_print(f, e);
+    fclose(f);
+    return out;
+}
+
+static void assert_prints(struct err *e, const char *want)
+{
+    AUTO_FREE char *out = printed(e);
+
+    assert_string_equal(out, want);
+    err_free(e);
+}
+
+static void test_err_text(void **state)
+{
+    const struct srcpos pos = { "Dockerfile", 3, "CPY x y", 1 }, outer = { "other", 9, NULL, 0 };
+
+    (void)state;
+    assert_prints(err_new(ERR_SETTING, "cannot use '%s'", "x"), "error: cannot use 'x'\n");
+    struct err *e = err_at(err_new(ERR_DOCKERFILE, "unknown instruction '%s'", "CPY"), &pos);
+    e = err_hint(e, "Did you mean %s?", "COPY");
+    e = err_at(err_wrap(e, "cannot build image '%s'", "demo:1"), &outer);
+    assert_string_equal(err_message(e), "cannot build image 'demo:1'");
+    assert_int_equal(err_kind(e), ERR_DOCKERFILE);
+    assert_prints(e, "error: cannot build image 'demo:1'\n"
+                     "  because: unknown instruction 'CPY'\n"
+                     "  at Dockerfile:3\n"
+                     "      3 | CPY x y\n"
+                     "        | ^\n"
+                     "  hint: Did you mean COPY?\n");
+}
+
+static void test_err_null_is_success(void **state)
+{
+    const struct srcpos pos = { "f", 1, NULL, 0 };
+
+    (void)state;
+    assert_null(err_wrap(NULL, "x"));
+    assert_null(err_at(NULL, &pos));
+    assert_null(err_hint(NULL, "x"));
+    assert_null(err_set_kind(NULL, ERR_BUG));
+    assert_null(err_set_exit(NULL, 3));
+    assert_null(err_join(NULL, NULL));
+    err_free(NULL);
+}
+
+static void test_err_join(void **state)
+{
+    (void)state;
+    struct err *e = err_join(NULL, err_new(ERR_SETTING, "a"));
+    e = err_join(e, err_hint(err_new(ERR_AUTH, "b"), "Do c."));
+    e = err_join(e, err_new(ERR_BUG, "d"));
+    assert_int_equal(err_exit_code(e), 64);
+    assert_prints(e, "error: a\nerror: b\n  hint: Do c.\nerror: d\n");
+}
+
+static void test_err_exit_codes(void **state)
+{
+    static const struct {
+        enum err_kind kind;
+        int set, want;
+    } rows[] = {
+        { ERR_SETTING, 0, 64 },    { ERR_DOCKERFILE, 0, 65 }, { ERR_NETWORK, 0, 69 },     { ERR_REGISTRY, 0, 69 },
+        { ERR_BUG, 0, 70 },        { ERR_POD, 0, 71 },        { ERR_DISK, 0, 74 },        { ERR_AUTH, 0, 77 },
+        { ERR_TIMEOUT, 0, 124 },   { ERR_MEMORY, 0, 137 },    { ERR_TERMINATED, 0, 143 }, { ERR_COMMAND, 7, 7 },
+        { ERR_COMMAND, 255, 255 }, { ERR_COMMAND, 0, 1 },     { ERR_COMMAND, 256, 1 },    { ERR_SETTING, 7, 64 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct err *e = err_set_exit(err_new(rows[i].kind, "x"), rows[i].set);
+
+        e = err_wrap(e, "outer");
+        if (err_exit_code(e) != rows[i].want)
+            fail_msg("row %zu: %d, not %d", i, err_exit_code(e), rows[i].want);
+        err_free(e);
+    }
+}
+
+static void test_err_sys(void **state)
+{
+    static const struct {
+        int errnum;
+        enum err_kind kind;
+    } rows[] = {
+        { ENOSPC, ERR_DISK }, { EDQUOT, ERR_DISK }, { EROFS, ERR_DISK }, { EIO, ERR_DISK }, { EPERM, ERR_POD }
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct err *e = err_wrap(err_sys(rows[i].errnum, "cannot write"), "outer");
+
+        assert_int_equal(err_kind(e), rows[i].kind);
+        assert_int_equal(err_errno(e), rows[i].errnum);
+        e = err_set_kind(e, ERR_NETWORK);
+        assert_int_equal(err_kind(e), ERR_NETWORK);
+        err_free(e);
+    }
+    struct err *plain = err_new(ERR_BUG, "x");
+    assert_int_equal(err_errno(plain), 0);
+    err_free(plain);
+    assert_prints(err_sys(ENOENT, "cannot open '%s'", "f"),
+                  "error: cannot open 'f'\n  because: No such file or directory\n");
+}
+
+/* What the reader gets when the writer sent e; both ends in this process: reports are shorter than a pipe. */
+static struct err *through_pipe(const struct err *e)
+{
+    int fds[2];
+    struct err *got = NULL;
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_null(err_write(fds[1], e));
+    close(fds[1]);
+    assert_null(err_read(fds[0], &got));
+    close(fds[0]);
+    return got;
+}
+
+static void test_err_pipe(void **state)
+{
+    const struct srcpos pos = { "Dockerfile", 12, "RUN x", 5 };
+
+    (void)state;
+    assert_null(through_pipe(NULL));
+    struct err *e = err_set_exit(err_new(ERR_COMMAND, "command failed"), 7);
+    e = err_hint(err_at(err_wrap(e, "cannot run"), &pos), "Look.");
+    e = err_join(e, err_wrap(err_sys(ENOSPC, "no room"), "second"));
+    e = err_join(e, err_new(ERR_BUG, "%s", ""));
+    struct err *got = through_pipe(e);
+    AUTO_FREE char *want = printed(e), *have = printed(got);
+    assert_string_equal(have, want);
+    assert_int_equal(err_exit_code(got), 7);
+    assert_int_equal(err_kind(got), ERR_COMMAND);
+    err_free(e);
+    err_free(got);
+
+    e = err_wrap(err_sys(EDQUOT, "a"), "b");
+    got = through_pipe(e);
+    assert_int_equal(err_errno(got), EDQUOT);
+    assert_int_equal(err_exit_code(got), 74);
+    err_free(e);
+    err_free(got);
+}
+
+/* The first n bytes of a report, or bytes that are none: always an error of the reading, never a crash. */
+static void expect_broken(const char *bytes, size_t n, const char *want)
+{
+    int fds[2];
+    struct err *got = NULL;
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(write(fds[1], bytes, n), (ssize_t)n);
+    close(fds[1]);
+    struct err *e = err_read(fds[0], &got);
+    close(fds[0]);
+    if (!e)
+        fail_msg("%zu bytes were taken for a report", n);
+    assert_null(got);
+    assert_int_equal(err_kind(e), ERR_BUG);
+    assert_non_null(strstr(err_message(e), want));
+    err_free(e);
+}
+
+static void test_err_pipe_broken(void **state)
+{
+    char bytes[4096], junk[256];
+    int fds[2];
+
+    (void)state;
+    struct err *e = err_join(err_hint(err_new(ERR_POD, "some text"), "a hint"), err_new(ERR_BUG, "second"));
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_null(err_write(fds[1], e));
+    err_free(e);
+    ssize_t len = read(fds[0], bytes, sizeof(bytes));
+    close(fds[0]);
+    close(fds[1]);
+    assert_true(len > 0);
+    expect_broken(bytes, 0, "without a report");
+    for (ssize_t n = 1; n < len; n++)
+        expect_broken(bytes, (size_t)n, "ended");
+    memset(junk, 0xff, sizeof(junk));
+    expect_broken(junk, sizeof(junk), "ended");
+}
+
+static void test_err_write_fails(void **state)
+{
+    (void)state;
+    int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    struct err *e = err_write(fd, NULL);
+    close(fd);
+    assert_non_null(e);
+    assert_int_equal(err_errno(e), ENOSPC);
+    err_free(e);
+}
+
+static void test_buf(void **state)
+{
+    AUTO(buf_release) struct buf b = BUF_INIT;
+
+    (void)state;
+    assert_string_equal(buf_str(&b), "");
+    for (int i = 0; i < 1000; i++)
+        buf_putc(&b, (char)('a' + i % 26));
+    assert_int_equal(b.len, 1000);
+    assert_int_equal(strlen(buf_str(&b)), 1000);
+    buf_clear(&b);
+    assert_string_equal(buf_str(&b), "");
+    buf_add(&b, "a\0b", 3);
+    buf_add(&b, NULL, 0);
+    assert_int_equal(b.len, 3);
+    assert_memory_equal(b.data, "a\0b", 4);
+    buf_clear(&b);
+    buf_puts(&b, "x=");
+    buf_printf(&b, "%d,%s", 7, "y");
+    AUTO_FREE char *s = buf_steal(&b);
+    assert_string_equal(s, "x=7,y");
+    assert_int_equal(b.len, 0);
+    AUTO_FREE char *empty = buf_steal(&b);
+    assert_string_equal(empty, "");
+}
+
+static void test_strs(void **state)
+{
+    AUTO(strs_release) struct strs l = { 0 }, copy = { 0 };
+
+    (void)state;
+    strs_add(&l, "b");
+    strs_take(&l, xstrdup("a"));
+    strs_add(&l, "");
+    assert_true(strs_has(&l, "a"));
+    assert_false(strs_has(&l, "c"));
+    strs_sort(&l);
+    assert_string_equal(l.items[0], "");
+    assert_string_equal(l.items[2], "b");
+    char **argv = strs_argv(&l);
+    assert_null(argv[3]);
+    assert_int_equal(l.n, 3);
+    strs_add(&copy, "old");
+    strs_copy(&copy, &l);
+    assert_int_equal(copy.n, 3);
+    assert_string_equal(copy.items[1], "a");
+    assert_ptr_not_equal(copy.items[1], l.items[1]);
+}
+
+static void test_strs_sort_bytes(void **state)
+{
+    static const char *const in[] = { "\xc3\xa4", "a", "B", "a b", "aa", "~" };
+    static const char *const want[] = { "B", "a", "a b", "aa", "~", "\xc3\xa4" };
+    AUTO(strs_release) struct strs l = { 0 };
+
+    (void)state;
+    strs_sort(&l);
+    for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++)
+        strs_add(&l, in[i]);
+    strs_sort(&l);
+    for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+        assert_string_equal(l.items[i], want[i]);
+}
+
+static void test_env(void **state)
+{
+    AUTO(strs_release) struct strs env = { 0 };
+
+    (void)state;
+    assert_null(env_get(&env, "A"));
+    env_set(&env, "A", "1");
+    env_set(&env, "AB", "2=3");
+    env_set(&env, "B", "");
+    assert_string_equal(env_get(&env, "A"), "1");
+    assert_string_equal(env_get(&env, "AB"), "2=3");
+    assert_string_equal(env_get(&env, "B"), "");
+    assert_null(env_get(&env, "C"));
+    env_set(&env, "A", "9");
+    assert_int_equal(env.n, 3);
+    assert_string_equal(env.items[0], "A=9");
+}
+
+static int freed;
+
+static void count_free(void *p)
+{
+    (void)p;
+    freed++;
+}
+
+static void collect(void *ctx, const char *key, void *value)
+{
+    buf_printf(ctx, "%s=%s ", key, (const char *)value);
+}
+
+static void test_map(void **state)
+{
+    AUTO(buf_release) struct buf all = BUF_INIT;
+    char one[] = "1", two[] = "2", three[] = "3";
+
+    (void)state;
+    freed = 0;
+    struct map *m = map_new(count_free);
+    map_set(m, "z", one);
+    map_set(m, "a", two);
+    assert_ptr_equal(map_get(m, "z"), one);
+    assert_null(map_get(m, "b"));
+    map_set(m, "z", one); /* the same value again is not freed */
+    assert_int_equal(freed, 0);
+    map_set(m, "z", three);
+    assert_int_equal(freed, 1);
+    map_set(m, "k", one);
+    map_each(m, collect, &all);
+    assert_string_equal(buf_str(&all), "z=3 a=2 k=1 ");
+    map_remove(m, "a");
+    map_remove(m, "not there");
+    assert_int_equal(freed, 2);
+    assert_int_equal(map_count(m), 2);
+    map_free(m);
+    assert_int_equal(freed, 4);
+    map_free(NULL);
+}
+
+static void test_map_many(void **state)
+{
+    AUTO(map_free) struct map *m = map_new(free);
+    char key[32];
+
+    (void)state;
+    for (int i = 0; i < 5000; i++) {
+        snprintf(key, sizeof(key), "key %d", i);
+        map_set(m, key, xstrdup(key));
+    }
+    assert_int_equal(map_count(m), 5000);
+    for (int i = 0; i < 5000; i += 7) {
+        snprintf(key, sizeof(key), "key %d", i);
+        assert_string_equal(map_get(m, key), key);
+        map_remove(m, key);
+        assert_null(map_get(m, key));
+    }
+}
+
+static bool readable(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+
+    return poll(&p, 1, 0) == 1;
+}
+
+static void test_cancel(void **state)
+{
+    static const struct {
+        enum cancel_reason reason;
+        enum err_kind kind;
+    } rows[] = { { CANCEL_SIGNAL, ERR_TERMINATED },
+                 { CANCEL_TIMEOUT, ERR_TIMEOUT },
+                 { CANCEL_FAILURE, ERR_TERMINATED } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct cancel *c = NULL;
+
+        assert_null(cancel_new(&c));
+        assert_null(cancel_check(c));
+        assert_false(readable(cancel_fd(c)));
+        cancel_raise(c, rows[i].reason);
+        cancel_raise(c, CANCEL_FAILURE); /* the first reason wins */
+        assert_int_equal(cancel_reason(c), rows[i].reason);
+        assert_true(readable(cancel_fd(c)));
+        assert_true(readable(cancel_fd(c)));
+        struct err *e = cancel_check(c);
+        assert_non_null(e);
+        assert_int_equal(err_kind(e), rows[i].kind);
+        err_free(e);
+        cancel_free(c);
+    }
+    assert_null(cancel_check(NULL));
+    assert_int_equal(cancel_reason(NULL), CANCEL_NONE);
+    assert_int_equal(cancel_fd(NULL), -1);
+    cancel_free(NULL);
+}
+
+static void *raise_timeout(void *c)
+{
+    cancel_raise(c, CANCEL_TIMEOUT);
+    return NULL;
+}
+
+static void test_cancel_threads(void **state)
+{
+    struct cancel *c = NULL;
+    pthread_t t[8];
+
+    (void)state;
+    assert_null(cancel_new(&c));
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, raise_timeout, c), 0);
+    struct pollfd p = { .fd = cancel_fd(c), .events = POLLIN };
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    for (int i = 0; i < 8; i++)
+        pthread_join(t[i], NULL);
+    assert_int_equal(cancel_reason(c), CANCEL_TIMEOUT);
+    cancel_free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_err_text),
+        cmocka_unit_test(test_err_null_is_success),
+        cmocka_unit_test(test_err_join),
+        cmocka_unit_test(test_err_exit_codes),
+        cmocka_unit_test(test_err_sys),
+        cmocka_unit_test(test_err_pipe),
+        cmocka_unit_test(test_err_pipe_broken),
+        cmocka_unit_test(test_err_write_fails),
+        cmocka_unit_test(test_buf),
+        cmocka_unit_test(test_strs),
+        cmocka_unit_test(test_strs_sort_bytes),
+        cmocka_unit_test(test_env),
+        cmocka_unit_test(test_map),
+        cmocka_unit_test(test_map_many),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_cancel_threads),
+    };
+
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
