@@ -1,5 +1,6 @@
-# make            build/copyup: the static program      make asan    all tests under ASan + UBSan
-# make check      all tests                             make tsan    unit tests under TSan
+# make            build/copyup: the static program      make asan    unit tests and corpus under ASan + UBSan
+# make check      everything up to all tests passed     make tsan    unit tests under TSan
+# make unit       unit tests and fuzz corpus alone      make e2e     builds against a registry: ONLY=name CONTEXTS=user,root
 # make lint       layers, headers, format, clang-tidy   make fuzz    each fuzz target for FUZZ_SECONDS
 # make bench      time and memory of fixed workloads    make fmt     format the sources
 # make run        an example from nothing to a pushed image
@@ -28,16 +29,16 @@ COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS)
 LINK    = $(CC) $(OUR_CFLAGS) $(CFLAGS) -pie $(GC) $(LDFLAGS)
 Q = $(if $(V),,@printf '  %-6s %s\n' $(1) $@;)
 
-LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out pkg/static/%,$(wildcard pkg/*/*.c)))
-CMD_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cmd/copyup/*.c))
-NODL    := $(BUILD)/pkg/static/nodl.o
+LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard pkg/*/*.c))
+# static.c takes the loader out of libc: objects come before archives in the link. The sanitizers need the loader.
+CMD_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(if $(SAN),cmd/copyup/static.c),$(wildcard cmd/copyup/*.c)))
 TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 HEADERS := $(wildcard pkg/*/*.h cmd/*/*.h)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all unit check asan tsan fuzz fmt lint headers install image run bench clean deps FORCE
+.PHONY: all setup unit static e2e check asan tsan fuzz fmt lint headers tidy install image run bench clean deps FORCE
 all: $(BUILD)/copyup
 
 # Everything is rebuilt when the flags change.
@@ -55,8 +56,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags | $(DEPS)/lib/libcurl.a
 $(BUILD)/libcopyup.a: $(LIB_OBJ)
 	$(call Q,AR)rm -f $@; $(AR) rcs $@ $^
 # The sanitizers need a dynamic program; everything else is the static one that we ship.
-$(BUILD)/copyup: $(CMD_OBJ) $(NODL) $(BUILD)/libcopyup.a
-	$(call Q,LD)$(if $(SAN),$(LINK) -o $@ $(filter-out $(NODL),$^) $(TESTLIBS),$(CC) $(OUR_CFLAGS) $(CFLAGS) $(STATIC) $(LDFLAGS) -o $@ $^ $(LIBS))
+$(BUILD)/copyup: $(CMD_OBJ) $(BUILD)/libcopyup.a
+	$(call Q,LD)$(if $(SAN),$(LINK) -o $@ $^ $(TESTLIBS),$(CC) $(OUR_CFLAGS) $(CFLAGS) $(STATIC) $(LDFLAGS) -o $@ $^ $(LIBS))
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libcopyup.a
 	@mkdir -p $(@D)
 	$(call Q,LD)$(LINK) -o $@ $^ $(TESTLIBS) -lcmocka
@@ -67,12 +68,23 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libcopyup.a
 	@mkdir -p $(@D)
 	$(call Q,LD)$(LINK) -fsanitize=fuzzer -o $@ $^ $(TESTLIBS)
 
-unit: $(TESTS) $(FUZZERS:%=$(BUILD)/replay/%)
-	@for t in $(TESTS); do $$t || exit 1; done
-	@for f in $(FUZZERS); do $(BUILD)/replay/$$f tests/fuzz/corpus/$$f/* || exit 1; done
-check: all unit
+# The packages, where we are root and some are missing; quick when all are there.
+setup:
+	@if [ "$$(id -u)" = 0 ]; then hack/setup; fi
+# All processors, unless the caller said -j.
+JOBS   = $(if $(findstring -j,$(MAKEFLAGS)),,-j$$(nproc))
+UNITS := $(TESTS) $(FUZZERS:%=$(BUILD)/replay/%)
+unit: $(UNITS)
+	tests/check --build $(BUILD) unit corpus
+static: all
+	tests/check --build $(BUILD) static
+e2e: all
+	tests/check --build $(BUILD) e2e
+check: setup
+	+@$(MAKE) $(JOBS) all $(UNITS)
+	@tests/check --build $(BUILD) unit corpus static e2e
 asan:
-	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined CFLAGS='-O1 -g' check
+	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined CFLAGS='-O1 -g' all unit
 tsan:
 	$(MAKE) BUILD=$(BUILD)/tsan SAN=thread CFLAGS='-O1 -g' unit
 fuzz:
@@ -85,13 +97,19 @@ fmt:
 BANNED := strcpy|strncpy|strcat|strncat|sprintf|vsprintf|strtok|atoi|atol|system|popen|localtime|gmtime|mktemp|alloca
 headers: # every header compiles by itself
 	@for h in $(HEADERS); do $(COMPILE) -fsyntax-only -x c $$h || exit 1; done
-lint: headers
+tidy:
+	@printf '%s\n' $(wildcard pkg/*/*.c cmd/*/*.c) | xargs -P "$$(nproc)" -I{} clang-tidy --quiet {} -- $(OUR_CPPFLAGS) -std=gnu17
+lint: headers tidy
 	hack/check-layers.sh
 	@! grep -nwE '($(BANNED)) *\(' pkg/*/*.[ch] cmd/*/*.[ch]
 	clang-format --dry-run -Werror $(wildcard pkg/*/*.[ch] cmd/*/*.[ch] tests/*/*.[ch])
-	clang-tidy --quiet $(wildcard pkg/*/*.c cmd/*/*.c) -- $(OUR_CPPFLAGS) -std=gnu17
-	shellcheck hack/*.sh
+	shellcheck hack/*.sh hack/setup .ci/run
+run: setup
+	+@$(MAKE) $(JOBS) all
+	@hack/run-example.sh $(BUILD)
+image: all
+	hack/build-image.sh $(BUILD)
 install: all
-	install -D -m 0755 $(BUILD)/copyup $(DESTDIR)$(PREFIX)/bin/copyup
+	install -D -s -m 0755 $(BUILD)/copyup $(DESTDIR)$(PREFIX)/bin/copyup
 clean: ; rm -rf $(BUILD)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -26,11 +26,12 @@ CC=${CC:-gcc} CFLAGS='-O2' ./configure -q --disable-shared --enable-static --dis
     --disable-libcurl-option --disable-openssl-auto-load-config --enable-threaded-resolver \
     > configure.log 2>&1 || { tail -20 configure.log >&2; exit 1; }
 # compiled directly, not through libtool: a third less time
-find lib -name '*.c' | xargs -P "$(nproc)" -I{} sh -c '
+# shellcheck disable=SC2016 # expanded by the inner shell
+find lib -name '*.c' -print0 | xargs -0 -P "$(nproc)" -I{} sh -c '
     ${CC:-gcc} -O2 -g -w -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections \
     -DHAVE_CONFIG_H -DBUILDING_LIBCURL -DCURL_STATICLIB -DCURL_HIDDEN_SYMBOLS -Iinclude -Ilib -c "$1" -o "${1%.c}.o"' _ {}
 cp -r include/curl "$dir/include/"
 rm -f "$dir/lib/libcurl.tmp"
-find lib -name '*.o' | sort | xargs ar rcs "$dir/lib/libcurl.tmp"
+find lib -name '*.o' -print0 | sort -z | xargs -0 ar rcs "$dir/lib/libcurl.tmp"
 mv "$dir/lib/libcurl.tmp" "$dir/lib/libcurl.a"
 rm -rf "$work" "$dir/dl"
