@@ -10,6 +10,7 @@
 #define LIMIT_IGNORE_PATTERNS       20000              /* patterns in one .dockerignore */
 #define LIMIT_JSON_BYTES            (16 * 1024 * 1024) /* any JSON document we read */
 #define LIMIT_JSON_DEPTH            64                 /* nesting of a JSON document */
+#define LIMIT_JSON_VALUES           200000             /* values in a JSON document: what its tree may cost */
 #define LIMIT_MANIFEST_BYTES        (4 * 1024 * 1024)  /* distribution spec: registries accept 4 MiB */
 #define LIMIT_CONFIG_BYTES          (8 * 1024 * 1024)  /* image configuration */
 #define LIMIT_LAYERS                500                /* overlayfs: at most 500 lower directories */

@@ -1,5 +1,5 @@
-/* json.h - JSON text to a tree and back. Bounded by LIMIT_JSON_BYTES and LIMIT_JSON_DEPTH; knows no schema. The only module that
- * includes yajl. A tree is immutable once parsed and may be read by several threads. */
+/* json.h - JSON text to a tree and back. Bounded by LIMIT_JSON_BYTES and LIMIT_JSON_DEPTH; knows no schema. The only
+ * module that includes yajl. A tree is immutable once parsed and may be read by several threads. */
 #ifndef JSON_JSON_H
 #define JSON_JSON_H
 
@@ -15,15 +15,17 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 struct json;
 
-/* Parses exactly one document (UTF-8). Errors are ERR_REGISTRY "... is not valid JSON" with the offset; callers set their kind. */
+/* Parses exactly one document (UTF-8). Errors are ERR_REGISTRY "... is not valid JSON" with the offset; callers set
+ * their kind. */
 MUST_USE struct err *json_parse(const char *text, size_t len, struct json **ret_tree);
 void json_free(struct json *tree);
 DEFINE_CLEANUP(struct json *, json_free);
 
-/* All getters take NULL (and a value of another type) and then answer "not there": NULL, 0, false. Results are borrowed. */
+/* All getters take NULL (and a value of another type) and then answer "not there": NULL, 0, false. Results are
+ * borrowed. */
 enum json_type json_type(const struct json *v); /* NULL counts as JSON_NULL */
 const struct json *json_get(const struct json *object, const char *name);
-const char *json_string(const struct json *v);                           /* NULL if it is not a string */
+const char *json_string(const struct json *v);                            /* NULL if it is not a string */
 const char *json_get_string(const struct json *object, const char *name); /* NULL if it is not there or not a string */
 bool json_get_bool(const struct json *object, const char *name);
 bool json_int(const struct json *v, int64_t *ret_int);
@@ -33,8 +35,8 @@ const struct json *json_at(const struct json *array, size_t i);
 /* The i-th member of an object, in the order of the text. */
 const char *json_member(const struct json *object, size_t i, const struct json **ret_value);
 
-/* Writing: compact text, members in call order, strings escaped as RFC 8259 wants and no more (as Go's encoder without HTML
- * escaping). Commas are the writer's business. */
+/* Writing: compact text, members in call order, strings escaped as RFC 8259 wants and no more (as Go's encoder without
+ * HTML escaping). Commas are the writer's business. */
 struct json_writer;
 struct json_writer *json_writer_new(void);
 void json_object_begin(struct json_writer *w);
