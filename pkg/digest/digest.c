@@ -1,7 +1,15 @@
 #include "digest/digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <string.h>
+
+/* Before anything of OpenSSL runs, also its TLS: no openssl.cnf is ever read (it can name code to load), and no
+ * clean-up at exit pulls its tables from under a thread that still works. */
+__attribute__((constructor)) static void openssl_without_config(void)
+{
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
+}
 
 struct hasher {
     EVP_MD_CTX *ctx;

@@ -1,6 +1,7 @@
-/* http.h - HTTP requests over libcurl: TLS roots, proxies, retries with back-off, redirects without leaking Authorization, bounded
- * answers, cancellation, redaction of URLs in messages. Knows no registry and no token. The only module that includes curl.
- * Thread-safe: a client may be used by several threads at once (each request takes a handle from its pool). */
+/* http.h - HTTP requests over libcurl: TLS roots, proxies, retries with back-off, redirects without leaking
+ * Authorization, bounded answers, cancellation, redaction of URLs in messages. Knows no registry and no token. The only
+ * module that includes curl. Thread-safe: a client may be used by several threads at once (each request takes a handle
+ * from its pool). */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
 
@@ -14,10 +15,11 @@
 
 struct http_opts {
     const char *user_agent;
-    const char *ca_file;        /* extra CA bundle, NULL = the system's well-known places (and SSL_CERT_FILE) */
-    int connect_timeout_ms;     /* 0 = 10 s */
-    int stall_timeout_ms;       /* no byte for that long: retry; 0 = 30 s */
-    int retries;                /* attempts after the first; < 0 = the default 4 */
+    const char *ca_file;    /* extra CA bundle, NULL = the system's well-known places (and SSL_CERT_FILE) */
+    int connect_timeout_ms; /* 0 = 10 s */
+    int stall_timeout_ms;   /* no byte for that long: retry; 0 = 30 s */
+    int retries;            /* attempts after the first; < 0 = the default 4 */
+    int retry_delay_ms;     /* before the first retry, doubled for each further one; 0 = 1 s */
     const struct cancel *cancel;
 };
 
@@ -28,24 +30,27 @@ DEFINE_CLEANUP(struct http *, http_free);
 
 struct http_host_opts {
     bool skip_tls_verify;
-    const char *ca_file;                 /* for this host only */
+    const char *ca_file; /* for this host only */
     const char *client_cert, *client_key;
 };
-/* TLS options for one "host[:port]"; before the first request to it. Strings are copied. */
+/* TLS options for one "host[:port]" (without the port that its scheme implies), or "*" for all hosts that have none of
+ * their own; before the first request. Strings are copied. */
 void http_set_host(struct http *h, const char *host, const struct http_host_opts *opts);
 
 struct http_request {
     const char *method; /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
     const char *url;
-    struct strs headers;            /* "Name: value" */
-    const char *authorization;      /* value of Authorization, NULL = none; sent to this host only, never after a redirect to another */
-    const void *body;               /* small body, or NULL */
+    struct strs headers;       /* "Name: value" */
+    const char *authorization; /* value of Authorization, NULL = none; sent to this host only, never after a redirect to
+                                  another */
+    const void *body;          /* small body, or NULL */
     size_t body_len;
-    int body_fd;                    /* else a file's descriptor: body_len bytes from offset body_offset; -1 = none */
+    int body_fd; /* else a file's descriptor: body_len bytes from offset body_offset; -1 = none */
     uint64_t body_offset;
-    const struct sink *out;         /* where the body of a 2xx answer goes; NULL = kept in response.body */
-    size_t max_body;                /* of a kept body; 0 = LIMIT_JSON_BYTES */
+    const struct sink *out; /* where the body of a 2xx answer goes; NULL = kept in response.body */
+    size_t max_body;        /* of a kept body; 0 = LIMIT_JSON_BYTES */
     bool no_retry;
+    bool no_proxy; /* never through a proxy (metadata services of the node) */
 };
 
 struct http_response {
@@ -55,10 +60,10 @@ struct http_response {
     char *url;           /* where it came from in the end */
 };
 
-/* Performs it. An HTTP status is a result (also 4xx, 5xx once retries are used up); errors are ERR_NETWORK (name resolution,
- * connect, TLS, cut body), with what to check, or the sink's own, or cancel's. Retried: 408, 429, 500, 502, 503, 504, connection
- * failures; Retry-After is honoured up to 60 s. With `out`, a body that breaks in the middle is resumed by Range where the
- * server allows it, else ERR_NETWORK: the sink never sees a byte twice. */
+/* Performs it. An HTTP status is a result (also 4xx, 5xx once retries are used up); errors are ERR_NETWORK (name
+ * resolution, connect, TLS, cut body), with what to check, or the sink's own, or cancel's. Retried: 408, 429, 500, 502,
+ * 503, 504, connection failures; Retry-After is honoured up to 60 s. With `out`, a body that breaks in the middle is
+ * resumed by Range where the server allows it, else ERR_NETWORK: the sink never sees a byte twice. */
 MUST_USE struct err *http_perform(struct http *h, const struct http_request *rq, struct http_response *ret);
 /* The first header of that (lower-case) name, or NULL. Borrowed. */
 const char *http_header(const struct http_response *r, const char *name);
@@ -67,6 +72,14 @@ static inline void http_response_release_auto(struct http_response *r)
 {
     http_response_release(r);
 }
+/* Sleeps as long as before retry number `attempt` (0 = the first): exponential with jitter, or what Retry-After of
+ * `last` says (may be NULL). For callers that repeat more than one request. Fails only when cancelled. */
+MUST_USE struct err *http_pause(struct http *h, int attempt, const struct http_response *last);
+/* The absolute URL of a Location header's value, seen from the URL that it came from. ERR_REGISTRY if it is none, if it
+ * leads from https to http, or to another protocol. The caller frees. */
+MUST_USE struct err *http_resolve(const char *base, const char *location, char **ret_url);
+/* Percent-encodes everything but unreserved characters: for form fields and queries. The caller frees. */
+char *http_escape(const char *s);
 /* The URL without user info, query and fragment: for messages. The caller frees. */
 char *http_redact(const char *url);
 
