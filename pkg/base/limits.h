@@ -16,10 +16,13 @@
 #define LIMIT_LAYERS                500                /* overlayfs: at most 500 lower directories */
 #define LIMIT_INDEX_ENTRIES         1000               /* manifests in an image index */
 #define LIMIT_HTTP_HEADER_BYTES     (64 * 1024)        /* one response header line */
-#define LIMIT_HTTP_ERROR_BODY_BYTES (64 * 1024)        /* how much of an error answer is read */
-#define LIMIT_TOKEN_BYTES           (1024 * 1024)      /* an answer of a token service */
-#define LIMIT_HTTP_REDIRECTS        10                 /* redirects of one request */
-#define LIMIT_SETTING_FILE_BYTES    (1024 * 1024)      /* a secret or settings file */
+#define LIMIT_HTTP_HEADERS_BYTES    (512 * 1024)       /* all header lines of one answer */
+#define LIMIT_HTTP_WAIT_MS          60000             /* longest wait before a retry, also when Retry-After says more */
+#define LIMIT_CA_FILE_BYTES         (8 * 1024 * 1024) /* a bundle of CA certificates */
+#define LIMIT_HTTP_ERROR_BODY_BYTES (64 * 1024)       /* how much of an error answer is read */
+#define LIMIT_TOKEN_BYTES           (1024 * 1024)     /* an answer of a token service */
+#define LIMIT_HTTP_REDIRECTS        10                /* redirects of one request */
+#define LIMIT_SETTING_FILE_BYTES    (1024 * 1024)     /* a secret or settings file */
 #define LIMIT_PASSWD_BYTES          (16 * 1024 * 1024) /* /etc/passwd or /etc/group inside an image */
 #define LIMIT_PATH_BYTES            4096               /* PATH_MAX: a path in a context or image */
 #define LIMIT_XATTR_BYTES           (64 * 1024)        /* XATTR_SIZE_MAX: one extended attribute, or a list of names */
@@ -29,30 +32,5 @@
 #define LIMIT_WALK_DEPTH       2048               /* nesting of directories in a tree that we walk */
 #define LIMIT_RUN_ORDERS_BYTES (16 * 1024 * 1024) /* orders of one RUN: arguments, environment, script */
 #define LIMIT_RUN_TAIL_BYTES   (16 * 1024)        /* last output of a RUN, kept to show it again on failure */
-#define LIMIT_ERROR_TEXT_BYTES (1024 * 1024)          /* one string of an error report between processes */
-#define LIMIT_DOCKERFILE_BYTES (16 * 1024 * 1024)     /* as BuildKit's frontend */
-#define LIMIT_IGNORE_FILE_BYTES (4 * 1024 * 1024)     /* .dockerignore */
-#define LIMIT_IGNORE_PATTERNS 20000                   /* patterns in one .dockerignore */
-#define LIMIT_JSON_BYTES (16 * 1024 * 1024)           /* any JSON document we read */
-#define LIMIT_JSON_DEPTH 64                           /* nesting of a JSON document */
-#define LIMIT_MANIFEST_BYTES (4 * 1024 * 1024)        /* distribution spec: registries accept 4 MiB */
-#define LIMIT_CONFIG_BYTES (8 * 1024 * 1024)          /* image configuration */
-#define LIMIT_LAYERS 500                              /* overlayfs: at most 500 lower directories */
-#define LIMIT_INDEX_ENTRIES 1000                      /* manifests in an image index */
-#define LIMIT_HTTP_HEADER_BYTES (64 * 1024)           /* one response header line */
-#define LIMIT_HTTP_HEADERS_BYTES (512 * 1024)         /* all header lines of one answer */
-#define LIMIT_HTTP_WAIT_MS 60000                      /* longest wait before a retry, also when Retry-After says more */
-#define LIMIT_CA_FILE_BYTES (8 * 1024 * 1024)         /* a bundle of CA certificates */
-#define LIMIT_HTTP_ERROR_BODY_BYTES (64 * 1024)       /* how much of an error answer is read */
-#define LIMIT_TOKEN_BYTES (1024 * 1024)               /* an answer of a token service */
-#define LIMIT_HTTP_REDIRECTS 10                       /* redirects of one request */
-#define LIMIT_SETTING_FILE_BYTES (1024 * 1024)        /* a secret or settings file */
-#define LIMIT_PASSWD_BYTES (16 * 1024 * 1024)         /* /etc/passwd or /etc/group inside an image */
-#define LIMIT_PATH_BYTES 4096                         /* PATH_MAX: a path in a context or image */
-#define LIMIT_XATTR_BYTES (64 * 1024)                 /* XATTR_SIZE_MAX: one extended attribute, or a list of names */
-#define LIMIT_PAX_BYTES (1024 * 1024)                 /* extended header of one tar entry */
-#define LIMIT_WALK_DEPTH 2048                         /* nesting of directories in a tree that we walk */
-#define LIMIT_RUN_ORDERS_BYTES (16 * 1024 * 1024)     /* orders of one RUN: arguments, environment, script */
-#define LIMIT_RUN_TAIL_BYTES (16 * 1024)              /* last output of a RUN, kept to show it again on failure */
 
 #endif
