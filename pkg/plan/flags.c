@@ -1,0 +1,68 @@
+#include "plan/plan_priv.h"
+
+#include <string.h>
+
+/* What this program executes of each instruction's flags. The grammar knows more. */
+static const struct {
+    enum df_kind kind;
+    const char *flags[8];
+} executed[] = {
+    { DF_FROM, { "platform" } },
+    { DF_RUN, { "network" } },
+    { DF_COPY, { "from", "chown", "chmod", "exclude", "parents", "link" } },
+    { DF_ADD, { "chown", "chmod", "exclude", "link", "unpack" } },
+    { DF_HEALTHCHECK, { "interval", "timeout", "start-period", "start-interval", "retries" } },
+};
+
+static bool is_executed(enum df_kind kind, const char *flag)
+{
+    for (size_t k = 0; k < sizeof(executed) / sizeof(executed[0]); k++)
+        for (size_t f = 0; executed[k].kind == kind && executed[k].flags[f]; f++)
+            if (strcmp(executed[k].flags[f], flag) == 0)
+                return true;
+    return false;
+}
+
+static struct err *check_network(const struct df_instr *i)
+{
+    const char *network = df_flag(i, "network");
+
+    if (!network || strcmp(network, "default") == 0 || strcmp(network, "none") == 0)
+        return NULL;
+    return err_hint(err_new(ERR_DOCKERFILE, "RUN --network=%s cannot be granted", network),
+                    "A build in a pod has the pod's network: use --network=default or --network=none.");
+}
+
+static bool is_remote(const char *source)
+{
+    static const char *const schemes[] = { "http://", "https://", "git@", "git://", "ssh://" };
+
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+        if (strncmp(source, schemes[i], strlen(schemes[i])) == 0)
+            return true;
+    return false;
+}
+
+static struct err *check_sources(const struct df_instr *i)
+{
+    for (size_t k = 0; k < i->words.n; k++)
+        if (is_remote(i->words.items[k]))
+            return err_hint(err_new(ERR_DOCKERFILE, "ADD of '%s': remote sources are not supported by this version",
+                                    i->words.items[k]),
+                            "Fetch it in an earlier pipeline step, or in a RUN with a checksum.");
+    return NULL;
+}
+
+struct err *flags_check(const struct df_instr *i)
+{
+    for (size_t f = 0; f < i->n_flags; f++)
+        if (!is_executed(i->kind, i->flags[f].name))
+            return err_hint(err_new(ERR_DOCKERFILE, "%s --%s is not supported by this version", df_keyword(i->kind),
+                                    i->flags[f].name),
+                            "Nothing is ignored silently: remove the flag, or build with a version that has it.");
+    if (i->kind == DF_RUN)
+        return check_network(i);
+    if (i->kind == DF_ADD)
+        return check_sources(i);
+    return i->trigger ? flags_check(i->trigger) : NULL;
+}

@@ -1,0 +1,293 @@
+#include "plan/plan_priv.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* ["a" "b"], as Docker's history shows lists */
+static void quote_list(const struct strs *l, struct buf *out)
+{
+    buf_putc(out, '[');
+    for (size_t i = 0; i < l->n; i++) {
+        buf_puts(out, i ? " \"" : "\"");
+        for (const char *c = l->items[i]; *c; c++) {
+            if (*c == '"' || *c == '\\')
+                buf_putc(out, '\\');
+            if (*c == '\n')
+                buf_puts(out, "\\n");
+            else
+                buf_putc(out, *c);
+        }
+        buf_putc(out, '"');
+    }
+    buf_putc(out, ']');
+}
+
+static void done(struct stage_state *s, const struct df_instr *i, const char *text)
+{
+    state_add(s, STEP_META, i)->created_by = xasprintf("%s %s", df_keyword(i->kind), text);
+}
+
+static void replace(char **slot, char *value)
+{
+    free(*slot);
+    *slot = value;
+}
+
+static struct err *meta_label(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO(buf_release) struct buf history = BUF_INIT;
+
+    for (size_t n = 0; n < i->n_pairs; n++) {
+        AUTO_FREE char *name = NULL, *value = NULL;
+
+        TRY(state_expand(s, i->pairs[n].name, &name));
+        TRY(state_expand(s, i->pairs[n].value, &value));
+        config_set_label(&s->config, name, value);
+        buf_printf(&history, "%s%s=%s", n ? " " : "", name, value);
+    }
+    done(s, i, buf_str(&history));
+    return NULL;
+}
+
+static struct err *meta_user(struct stage_state *s, const struct df_instr *i)
+{
+    char *user;
+
+    TRY(state_expand(s, i->arg, &user));
+    replace(&s->config.user, user);
+    done(s, i, user);
+    return NULL;
+}
+
+static bool signal_valid(const char *text)
+{
+    static const char *const names[] = { "ABRT", "ALRM",   "BUS",  "CHLD",   "CLD",   "CONT", "FPE",  "HUP",  "ILL",
+                                         "INT",  "IO",     "IOT",  "KILL",   "PIPE",  "POLL", "PROF", "PWR",  "QUIT",
+                                         "SEGV", "STKFLT", "STOP", "SYS",    "TERM",  "TRAP", "TSTP", "TTIN", "TTOU",
+                                         "URG",  "USR1",   "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ" };
+    char *end;
+    long n = strtol(text, &end, 10);
+
+    if (end != text && !*end)
+        return n > 0 && n <= 64;
+    if (strncasecmp(text, "SIG", 3) == 0)
+        text += 3;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcasecmp(text, names[i]) == 0)
+            return true;
+    if (strncasecmp(text, "RTMIN", 5) != 0 && strncasecmp(text, "RTMAX", 5) != 0)
+        return false;
+    return text[5] == '\0' || ((text[5] == '+' || text[5] == '-') && isdigit((unsigned char)text[6]));
+}
+
+static struct err *meta_stopsignal(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO_FREE char *text = NULL;
+
+    TRY(state_expand(s, i->arg, &text));
+    if (!signal_valid(text))
+        return err_hint(err_new(ERR_DOCKERFILE, "'%s' is not a signal", text),
+                        "Give a name such as SIGTERM or a number from 1 to 64.");
+    replace(&s->config.stop_signal, xstrdup(text));
+    done(s, i, text);
+    return NULL;
+}
+
+static struct err *meta_maintainer(struct stage_state *s, const struct df_instr *i)
+{
+    replace(&s->config.author, xstrdup(i->arg));
+    done(s, i, i->arg);
+    return NULL;
+}
+
+/* A port number at *text, which is moved behind it; false if there is none or it is too large. */
+static bool take_port(const char **text, unsigned long *ret_port)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)**text))
+        return false;
+    *ret_port = strtoul(*text, &end, 10);
+    *text = end;
+    return *ret_port <= 65535;
+}
+
+/* "80", "80/TCP", "8000-8010/udp" */
+static bool parse_ports(const char *word, unsigned long *ret_first, unsigned long *ret_last, char ret_proto[8])
+{
+    const char *at = word;
+
+    if (!take_port(&at, ret_first))
+        return false;
+    *ret_last = *ret_first;
+    if (*at == '-') {
+        at++;
+        if (!take_port(&at, ret_last) || *ret_last < *ret_first)
+            return false;
+    }
+    (void)snprintf(ret_proto, 8, "%s", *at == '/' && at[1] ? at + 1 : "tcp");
+    for (char *c = ret_proto; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return (*at == '\0' || *at == '/') && strlen(at) < 8 &&
+           (strcmp(ret_proto, "tcp") == 0 || strcmp(ret_proto, "udp") == 0 || strcmp(ret_proto, "sctp") == 0);
+}
+
+static struct err *expose_one(struct stage_state *s, const char *word)
+{
+    unsigned long first, last;
+    char proto[8];
+
+    if (!parse_ports(word, &first, &last, proto))
+        return err_hint(err_new(ERR_DOCKERFILE, "'%s' is not a port", word),
+                        "Write PORT, PORT/tcp, PORT/udp or FIRST-LAST/PROTOCOL with ports up to 65535.");
+    for (unsigned long p = first; p <= last; p++) {
+        AUTO_FREE char *port = xasprintf("%lu/%s", p, proto);
+
+        if (!strs_has(&s->config.exposed_ports, port))
+            strs_add(&s->config.exposed_ports, port);
+    }
+    return NULL;
+}
+
+static struct err *meta_expose(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO(strs_release) struct strs ports = { 0 };
+    AUTO(buf_release) struct buf history = BUF_INIT;
+    const struct words_opts opts = { .env = &s->env, .escape = s->plan->df->escape };
+
+    for (size_t n = 0; n < i->words.n; n++)
+        TRY(words_split(i->words.items[n], &opts, &ports));
+    for (size_t n = 0; n < ports.n; n++) {
+        TRY(expose_one(s, ports.items[n]));
+        buf_printf(&history, "%s%s", n ? " " : "", ports.items[n]);
+    }
+    done(s, i, buf_str(&history));
+    return NULL;
+}
+
+static struct err *meta_volume(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO(strs_release) struct strs volumes = { 0 };
+    AUTO(buf_release) struct buf history = BUF_INIT;
+
+    TRY(state_expand_list(s, &i->words, &volumes));
+    for (size_t n = 0; n < volumes.n; n++) {
+        const char *v = volumes.items[n];
+
+        if (!v[strspn(v, " \t")])
+            return err_new(ERR_DOCKERFILE, "VOLUME with an empty path");
+        if (!strs_has(&s->config.volumes, v))
+            strs_add(&s->config.volumes, v);
+        buf_printf(&history, "%s%s", n ? " " : "[", v);
+    }
+    buf_putc(&history, ']');
+    done(s, i, buf_str(&history));
+    return NULL;
+}
+
+void state_command(const struct stage_state *s, const struct df_command *c, struct strs *ret_argv)
+{
+    if (!c->exec && s->config.shell.n) {
+        strs_copy(ret_argv, &s->config.shell);
+    } else if (!c->exec) {
+        strs_add(ret_argv, "/bin/sh");
+        strs_add(ret_argv, "-c");
+    }
+    for (size_t i = 0; i < c->args.n; i++)
+        strs_add(ret_argv, c->args.items[i]);
+}
+
+static struct err *meta_cmd(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO(buf_release) struct buf history = BUF_INIT;
+
+    strs_release(&s->config.cmd);
+    state_command(s, &i->command, &s->config.cmd);
+    s->config.has_cmd = true;
+    s->cmd_here = true;
+    quote_list(&s->config.cmd, &history);
+    done(s, i, buf_str(&history));
+    return NULL;
+}
+
+/* An ENTRYPOINT makes the base image's CMD meaningless; one given in this stage stays. */
+static struct err *meta_entrypoint(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO(buf_release) struct buf history = BUF_INIT;
+
+    strs_release(&s->config.entrypoint);
+    state_command(s, &i->command, &s->config.entrypoint);
+    s->config.has_entrypoint = true;
+    if (!s->cmd_here) {
+        strs_release(&s->config.cmd);
+        s->config.has_cmd = false;
+    }
+    quote_list(&s->config.entrypoint, &history);
+    done(s, i, buf_str(&history));
+    return NULL;
+}
+
+static struct err *meta_shell(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO(buf_release) struct buf history = BUF_INIT;
+
+    strs_copy(&s->config.shell, &i->words);
+    quote_list(&i->words, &history);
+    done(s, i, buf_str(&history));
+    return NULL;
+}
+
+static struct err *meta_healthcheck(struct stage_state *s, const struct df_instr *i)
+{
+    struct healthcheck *h = &s->config.healthcheck;
+    struct df_health flags = { 0 };
+
+    if (!i->health_none)
+        TRY(df_parse_health(i, &flags));
+    strs_release(&h->test);
+    *h = (struct healthcheck){ .set = true,
+                               .interval_ns = flags.interval_ns,
+                               .timeout_ns = flags.timeout_ns,
+                               .start_period_ns = flags.start_period_ns,
+                               .start_interval_ns = flags.start_interval_ns,
+                               .retries = flags.retries };
+    strs_add(&h->test, i->health_none ? "NONE" : i->command.exec ? "CMD" : "CMD-SHELL");
+    for (size_t n = 0; !i->health_none && n < i->command.args.n; n++)
+        strs_add(&h->test, i->command.args.items[n]);
+    state_add(s, STEP_META, i)->created_by = xstrdup(i->text);
+    return NULL;
+}
+
+static struct err *meta_onbuild(struct stage_state *s, const struct df_instr *i)
+{
+    strs_add(&s->config.onbuild, i->trigger->text);
+    done(s, i, i->trigger->text);
+    return NULL;
+}
+
+struct err *state_instr(struct stage_state *s, const struct df_instr *i)
+{
+    static struct err *(*const by_kind[DF_KIND_COUNT])(struct stage_state *, const struct df_instr *) = {
+        [DF_ADD] = state_copy,
+        [DF_ARG] = state_arg,
+        [DF_CMD] = meta_cmd,
+        [DF_COPY] = state_copy,
+        [DF_ENTRYPOINT] = meta_entrypoint,
+        [DF_ENV] = state_env,
+        [DF_EXPOSE] = meta_expose,
+        [DF_HEALTHCHECK] = meta_healthcheck,
+        [DF_LABEL] = meta_label,
+        [DF_MAINTAINER] = meta_maintainer,
+        [DF_ONBUILD] = meta_onbuild,
+        [DF_RUN] = state_run,
+        [DF_SHELL] = meta_shell,
+        [DF_STOPSIGNAL] = meta_stopsignal,
+        [DF_USER] = meta_user,
+        [DF_VOLUME] = meta_volume,
+        [DF_WORKDIR] = state_workdir,
+    };
+
+    if (!by_kind[i->kind])
+        return err_new(ERR_BUG, "no plan for %s", df_keyword(i->kind));
+    return by_kind[i->kind](s, i);
+}

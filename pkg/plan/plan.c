@@ -1,0 +1,188 @@
+#include "plan/plan.h"
+
+#include "oci/ref.h"
+#include "plan/plan_priv.h"
+
+#include <string.h>
+
+bool plan_find_stage(const struct plan *p, const char *text, size_t *ret_index)
+{
+    if (*text && text[strspn(text, "0123456789")] == '\0') {
+        unsigned long n = strtoul(text, NULL, 10);
+
+        if (n >= p->n_stages)
+            return false;
+        *ret_index = n;
+        return true;
+    }
+    for (size_t i = p->n_stages; i-- > 0;) {
+        if (p->stages[i].name && strcasecmp(p->stages[i].name, text) == 0) {
+            *ret_index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A base is a stage above, or "scratch", or an image. */
+static struct err *set_base(const struct plan *p, struct plan_stage *st, const char *base)
+{
+    AUTO(ref_release) struct ref ref = { 0 };
+
+    if (!*base)
+        return err_hint(
+            err_new(ERR_DOCKERFILE, "FROM without an image: the name is empty after its variables were replaced"),
+            "Give the ARG a default before the first FROM, or pass it as a build argument.");
+    for (size_t i = p->n_stages; i-- > 0;) {
+        if (p->stages[i].name && strcasecmp(p->stages[i].name, base) == 0) {
+            st->base = PLAN_BASE_STAGE;
+            st->base_stage = i;
+            return NULL;
+        }
+    }
+    if (strcmp(base, "scratch") == 0) {
+        st->base = PLAN_BASE_SCRATCH;
+        return NULL;
+    }
+    TRY(ref_parse(base, &ref));
+    st->base = PLAN_BASE_IMAGE;
+    st->image = xstrdup(base);
+    return NULL;
+}
+
+static struct err *set_platform(const struct plan *p, struct plan_stage *st, const struct df_instr *from)
+{
+    const struct words_opts opts = { .env = &p->global_env, .escape = p->df->escape };
+    const char *flag = df_flag(from, "platform");
+    AUTO_FREE char *text = NULL;
+
+    st->platform = p->opts.target_platform;
+    if (!flag && st->base == PLAN_BASE_STAGE)
+        st->platform = p->stages[st->base_stage].platform;
+    if (!flag)
+        return NULL;
+    TRY(words_expand(flag, &opts, &text));
+    if (!*text)
+        return err_new(ERR_DOCKERFILE, "FROM --platform is empty after its variables were replaced");
+    return platform_parse(text, &st->platform);
+}
+
+static struct err *add_stage(struct plan *p, size_t first)
+{
+    const struct df_instr *from = &p->df->instrs[first];
+    const struct words_opts opts = { .env = &p->global_env, .escape = p->df->escape };
+    AUTO_FREE char *base = NULL;
+    struct plan_stage *st = &p->stages[p->n_stages];
+
+    *st = (struct plan_stage){ .first = first, .last = first + 1 };
+    TRY(words_expand(from->arg, &opts, &base));
+    TRY(set_base(p, st, base));
+    p->n_stages++; /* from here on plan_free() knows what it holds */
+    st->name = from->stage_name ? xstrdup(from->stage_name) : NULL;
+    return set_platform(p, st, from);
+}
+
+static struct err *add_stages(struct plan *p)
+{
+    const struct dockerfile *df = p->df;
+    size_t first = 0;
+
+    while (first < df->n_instrs && df->instrs[first].kind != DF_FROM)
+        first++;
+    if (first == df->n_instrs)
+        return err_hint(err_new(ERR_DOCKERFILE, "'%s' has no FROM", df->name),
+                        "A Dockerfile starts with FROM IMAGE or FROM scratch.");
+    TRY(vars_global(p, first));
+    p->stages = xcalloc(df->n_instrs - first, sizeof(*p->stages));
+    for (size_t k = first; k < df->n_instrs; k++) {
+        const struct srcpos pos = df_place(df, df->instrs[k].line);
+
+        if (df->instrs[k].kind == DF_FROM)
+            TRY(err_at(add_stage(p, k), &pos));
+        else
+            p->stages[p->n_stages - 1].last = k + 1;
+    }
+    return NULL;
+}
+
+static struct err *set_target(struct plan *p)
+{
+    AUTO(buf_release) struct buf names = BUF_INIT;
+
+    p->target = p->n_stages - 1;
+    if (!p->opts.target || !*p->opts.target || plan_find_stage(p, p->opts.target, &p->target))
+        return NULL;
+    for (size_t i = 0; i < p->n_stages; i++)
+        if (p->stages[i].name)
+            buf_printf(&names, "%s%s", names.len ? ", " : "", p->stages[i].name);
+    struct err *e = err_new(ERR_DOCKERFILE, "there is no stage '%s' in '%s'", p->opts.target, p->df->name);
+    if (!names.len)
+        return err_hint(e, "Its stages have no names: give a number, or no target for the last one.");
+    return err_hint(e, "Its named stages are: %s.", buf_str(&names));
+}
+
+static struct err *mark(struct plan *p, size_t index, unsigned char *on_path);
+
+static struct err *mark_instr(struct plan *p, const struct df_instr *i, unsigned char *on_path)
+{
+    const char *from = i->kind == DF_COPY ? df_flag(i, "from") : NULL;
+    size_t index;
+
+    TRY(flags_check(i));
+    if (from && plan_find_stage(p, from, &index))
+        return mark(p, index, on_path);
+    return NULL;
+}
+
+/* Marks what a stage needs. on_path finds circles: COPY --from may name a later stage. */
+static struct err *mark(struct plan *p, size_t index, unsigned char *on_path)
+{
+    struct plan_stage *st = &p->stages[index];
+
+    if (on_path[index])
+        return err_hint(err_new(ERR_DOCKERFILE, "stage %zu ('%s') needs itself", index, st->name ? st->name : ""),
+                        "A stage may copy from later stages, but not in a circle.");
+    if (st->needed)
+        return NULL;
+    st->needed = true;
+    on_path[index] = 1;
+    if (st->base == PLAN_BASE_STAGE)
+        TRY(mark(p, st->base_stage, on_path));
+    for (size_t k = st->first; k < st->last; k++) {
+        const struct srcpos pos = df_place(p->df, p->df->instrs[k].line);
+
+        TRY(err_at(mark_instr(p, &p->df->instrs[k], on_path), &pos));
+    }
+    on_path[index] = 0;
+    return NULL;
+}
+
+struct err *plan_new(const struct dockerfile *df, const struct plan_opts *opts, struct plan **ret)
+{
+    AUTO(plan_free) struct plan *p = xcalloc(1, sizeof(*p));
+
+    p->df = df;
+    p->opts = *opts;
+    p->opts.build_args = (struct strs){ 0 };
+    strs_copy(&p->opts.build_args, &opts->build_args);
+    TRY(add_stages(p));
+    TRY(set_target(p));
+    AUTO_FREE unsigned char *on_path = xcalloc(p->n_stages, 1);
+    TRY(mark(p, p->target, on_path));
+    *ret = steal(&p);
+    return NULL;
+}
+
+void plan_free(struct plan *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n_stages; i++) {
+        free(p->stages[i].name);
+        free(p->stages[i].image);
+    }
+    free(p->stages);
+    strs_release(&p->global_env);
+    strs_release(&p->opts.build_args);
+    free(p);
+}

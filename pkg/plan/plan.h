@@ -1,0 +1,106 @@
+/* plan.h - from instructions to what has to be done: which stages are needed, and for each stage its steps with every
+ * variable expanded and the image configuration that results. Pure: no files, no network; the same input gives the same
+ * plan.
+ *
+ * Two moments: plan_new() knows the Dockerfile alone (stages, bases, what the target needs: all mistakes that can be
+ * found without a base image are found here). plan_stage() then needs the configuration of the stage's base, because
+ * ENV, SHELL, WORKDIR and ONBUILD come from there. Semantics: Dockerfile reference of dockerfile/1.26. */
+#ifndef PLAN_PLAN_H
+#define PLAN_PLAN_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/strs.h"
+#include "dockerfile/dockerfile.h"
+#include "oci/config.h"
+#include "oci/platform.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct plan_opts {
+    struct strs build_args; /* NAME=VALUE */
+    const char *target;     /* stage name or number; NULL or "" = the last */
+    struct platform target_platform, build_platform;
+};
+
+enum plan_base { PLAN_BASE_SCRATCH, PLAN_BASE_STAGE, PLAN_BASE_IMAGE };
+
+struct plan_stage {
+    char *name;         /* lower case, NULL if it has none */
+    size_t first, last; /* instructions first..last-1 of the Dockerfile; first is the FROM */
+    enum plan_base base;
+    size_t base_stage;        /* PLAN_BASE_STAGE */
+    char *image;              /* PLAN_BASE_IMAGE: reference as expanded */
+    struct platform platform; /* of the stage */
+    bool needed;              /* the target depends on it, as far as the Dockerfile alone tells */
+};
+
+struct plan {
+    const struct dockerfile *df; /* borrowed */
+    struct plan_opts opts;       /* build_args is a copy */
+    struct strs global_env;      /* platform args and ARGs before the first FROM that have a value */
+    struct plan_stage *stages;
+    size_t n_stages, target;
+};
+
+/* Unknown target or base stage, a bad FROM, a flag that this program does not execute (in a needed stage), an image
+ * name that cannot be one: ERR_DOCKERFILE with place. df must outlive the plan. */
+MUST_USE struct err *plan_new(const struct dockerfile *df, const struct plan_opts *opts, struct plan **ret);
+void plan_free(struct plan *p);
+DEFINE_CLEANUP(struct plan *, plan_free);
+
+/* The stage that `COPY --from=text` means: by name (any case, the last of that name) or number. False: it is no stage.
+ */
+bool plan_find_stage(const struct plan *p, const char *text, size_t *ret_index);
+
+enum step_kind { STEP_META, STEP_RUN, STEP_COPY, STEP_WORKDIR };
+
+struct step_file { /* here-document of COPY or ADD, expanded */
+    char *name, *data;
+};
+
+struct step {
+    enum step_kind kind;
+    int line;         /* in the Dockerfile; of the FROM for ONBUILD triggers of a base image */
+    char *display;    /* for people: "RUN make -j4" on one line */
+    char *created_by; /* for the history */
+
+    /* RUN */
+    struct strs argv;  /* whole */
+    struct strs env;   /* whole environment: ENV, ARG, proxies, PATH */
+    char *user, *cwd;  /* as the configuration says at that point; user "" = root */
+    char *script_name; /* here-document with #!: the script to run as /dev/pipes/NAME, else NULL */
+    char *script;
+    bool network_none;
+
+    /* COPY, ADD */
+    bool add, link, parents;
+    int unpack;      /* ADD --unpack: -1 not given */
+    bool from_stage; /* --from names stage from_index */
+    size_t from_index;
+    char *from_image; /* --from names an image; NULL = the context (or a stage) */
+    struct strs sources, exclude;
+    char *dest;          /* absolute, WORKDIR joined, trailing '/' kept */
+    char *chown, *chmod; /* NULL = not given */
+    struct step_file *files;
+    size_t n_files;
+
+    /* WORKDIR */
+    char *dir;
+};
+
+struct stage_plan {
+    struct step *steps;
+    size_t n_steps;
+    struct image_config config; /* after the last step; without rootfs and history of this stage's steps */
+    struct strs env;            /* variables visible at the end, ARGs included: what a stage FROM this one inherits */
+};
+
+/* The steps of a stage. base: configuration of its base (an empty one from config_init for scratch). base_env: the
+ * `env` of the stage it is built from, NULL if the base is an image. */
+MUST_USE struct err *plan_stage(const struct plan *p, size_t index, const struct image_config *base,
+                                const struct strs *base_env, struct stage_plan *ret);
+void stage_plan_release(struct stage_plan *sp);
+
+#endif

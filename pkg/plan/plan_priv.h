@@ -1,0 +1,49 @@
+/* plan_priv.h - what the files of this module share. */
+#ifndef PLAN_PLAN_PRIV_H
+#define PLAN_PLAN_PRIV_H
+
+#include "base/buf.h"
+#include "dockerfile/words.h"
+#include "plan/plan.h"
+
+/* The state while the instructions of one stage are gone through. */
+struct stage_state {
+    const struct plan *plan;
+    struct image_config config;
+    struct strs env;  /* ENV and ARG in one list: the last assignment of a name wins */
+    struct strs args; /* names declared by ARG, in order: for the history of RUN */
+    bool cmd_here;    /* CMD was given in this stage */
+    struct step *steps;
+    size_t n_steps, cap_steps;
+};
+
+/* Adds a step (zeroed but for kind, line and display) and returns it; valid until the next call. */
+struct step *state_add(struct stage_state *s, enum step_kind kind, const struct df_instr *i);
+
+/* Expands with the variables visible now. The caller frees. */
+MUST_USE struct err *state_expand(const struct stage_state *s, const char *text, char **ret_text);
+MUST_USE struct err *state_expand_list(const struct stage_state *s, const struct strs *in, struct strs *ret_out);
+
+/* vars.c */
+bool vars_is_proxy(const char *name);
+/* Global variables before the first FROM: platform arguments and the ARGs that stand there. */
+MUST_USE struct err *vars_global(struct plan *p, size_t n_instrs);
+MUST_USE struct err *state_arg(struct stage_state *s, const struct df_instr *i);
+MUST_USE struct err *state_env(struct stage_state *s, const struct df_instr *i);
+/* The environment of a RUN: state, proxies from the build arguments, PATH. */
+void state_run_env(const struct stage_state *s, struct strs *ret_env);
+
+/* instr.c: one instruction, by its kind */
+MUST_USE struct err *state_instr(struct stage_state *s, const struct df_instr *i);
+/* The command line of a shell-form or exec-form command. */
+void state_command(const struct stage_state *s, const struct df_command *c, struct strs *ret_argv);
+
+/* steps.c: instructions that make layers */
+MUST_USE struct err *state_run(struct stage_state *s, const struct df_instr *i);
+MUST_USE struct err *state_copy(struct stage_state *s, const struct df_instr *i);
+MUST_USE struct err *state_workdir(struct stage_state *s, const struct df_instr *i);
+
+/* flags.c: a flag that is not executed is refused with its name. */
+MUST_USE struct err *flags_check(const struct df_instr *i);
+
+#endif

@@ -1,0 +1,118 @@
+#include "plan/plan_priv.h"
+
+#include <string.h>
+
+struct step *state_add(struct stage_state *s, enum step_kind kind, const struct df_instr *i)
+{
+    if (s->n_steps == s->cap_steps) {
+        s->cap_steps = s->cap_steps ? s->cap_steps * 2 : 16;
+        s->steps = xreallocarray(s->steps, s->cap_steps, sizeof(*s->steps));
+    }
+    struct step *st = &s->steps[s->n_steps++];
+    *st = (struct step){ .kind = kind, .line = i->line, .display = xstrdup(i->text), .unpack = -1 };
+    return st;
+}
+
+struct err *state_expand(const struct stage_state *s, const char *text, char **ret_text)
+{
+    return words_expand(text, &(struct words_opts){ .env = &s->env, .escape = s->plan->df->escape }, ret_text);
+}
+
+struct err *state_expand_list(const struct stage_state *s, const struct strs *in, struct strs *ret_out)
+{
+    for (size_t i = 0; i < in->n; i++) {
+        char *text;
+
+        TRY(state_expand(s, in->items[i], &text));
+        strs_take(ret_out, text);
+    }
+    return NULL;
+}
+
+/* ONBUILD of the base: as if the instructions stood right after the FROM */
+static struct err *run_triggers(struct stage_state *s, const struct strs *triggers, const struct srcpos *from)
+{
+    for (size_t k = 0; k < triggers->n; k++) {
+        struct df_instr *i = NULL;
+        struct err *e = dockerfile_parse_trigger(triggers->items[k], from, &i);
+
+        if (!e) {
+            i->line = from->line;
+            e = flags_check(i);
+        }
+        if (!e)
+            e = state_instr(s, i);
+        df_instr_free(i);
+        if (e)
+            return err_at(err_wrap(e, "cannot execute the base image's 'ONBUILD %s'", triggers->items[k]), from);
+    }
+    return NULL;
+}
+
+static struct err *run_instructions(struct stage_state *s, const struct plan_stage *stage)
+{
+    const struct dockerfile *df = s->plan->df;
+
+    for (size_t k = stage->first + 1; k < stage->last; k++) {
+        const struct df_instr *i = &df->instrs[k];
+        const struct srcpos pos = df_place(df, i->line);
+
+        TRY(err_at(flags_check(i), &pos));
+        TRY(err_at(state_instr(s, i), &pos));
+    }
+    return NULL;
+}
+
+struct err *plan_stage(const struct plan *p, size_t index, const struct image_config *base, const struct strs *base_env,
+                       struct stage_plan *ret)
+{
+    const struct plan_stage *stage = &p->stages[index];
+    const struct srcpos from = df_place(p->df, p->df->instrs[stage->first].line);
+    struct stage_state s = { .plan = p };
+    AUTO(strs_release) struct strs triggers = { 0 };
+
+    config_init(&s.config, &stage->platform);
+    config_copy(&s.config, base);
+    strs_copy(&triggers, &base->onbuild);
+    strs_release(&s.config.onbuild);
+    strs_copy(&s.env, base_env ? base_env : &base->env);
+    struct err *e = run_triggers(&s, &triggers, &from);
+    if (!e)
+        e = run_instructions(&s, stage);
+    strs_release(&s.args);
+    struct stage_plan sp = { s.steps, s.n_steps, s.config, s.env };
+    if (e) {
+        stage_plan_release(&sp);
+        return e;
+    }
+    *ret = sp;
+    return NULL;
+}
+
+static void step_release(struct step *st)
+{
+    char *all[] = { st->display,    st->created_by, st->user,  st->cwd,   st->script_name, st->script,
+                    st->from_image, st->dest,       st->chown, st->chmod, st->dir };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        free(all[i]);
+    for (size_t i = 0; i < st->n_files; i++) {
+        free(st->files[i].name);
+        free(st->files[i].data);
+    }
+    free(st->files);
+    strs_release(&st->argv);
+    strs_release(&st->env);
+    strs_release(&st->sources);
+    strs_release(&st->exclude);
+}
+
+void stage_plan_release(struct stage_plan *sp)
+{
+    for (size_t i = 0; i < sp->n_steps; i++)
+        step_release(&sp->steps[i]);
+    free(sp->steps);
+    config_release(&sp->config);
+    strs_release(&sp->env);
+    *sp = (struct stage_plan){ 0 };
+}

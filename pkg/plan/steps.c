@@ -1,0 +1,235 @@
+#include "plan/plan_priv.h"
+
+#include <string.h>
+
+static bool is_heredoc_alone(const char *line)
+{
+    return strncmp(line, "<<", 2) == 0 && !strpbrk(line, " \t");
+}
+
+/* What a RUN with here-documents runs: the one document as the shell's script, or as a program if it starts with #!;
+ * else the line with its documents, for the shell to read. */
+static void heredoc_command(const struct df_instr *i, struct step *st, struct strs *line)
+{
+    const char *cmd = i->command.args.items[0];
+    AUTO(buf_release) struct buf full = BUF_INIT;
+
+    if (is_heredoc_alone(cmd) && strncmp(i->heredocs[0].content, "#!", 2) == 0) {
+        st->script_name = xstrdup(i->heredocs[0].name);
+        st->script = xstrdup(i->heredocs[0].content);
+        strs_take(line, xasprintf("/dev/pipes/%s", st->script_name));
+        return;
+    }
+    if (is_heredoc_alone(cmd)) {
+        strs_add(line, i->heredocs[0].content);
+        return;
+    }
+    buf_puts(&full, cmd);
+    for (size_t n = 0; n < i->n_heredocs; n++)
+        buf_printf(&full, "\n%s%s", i->heredocs[n].content, i->heredocs[n].name);
+    strs_take(line, buf_steal(&full));
+}
+
+/* "RUN |2 A=1 B=2 /bin/sh -c make": the values of declared ARGs that the command saw */
+static char *run_history(const struct stage_state *s, const struct step *st)
+{
+    AUTO(buf_release) struct buf out = BUF_INIT;
+    AUTO(buf_release) struct buf args = BUF_INIT;
+    size_t n = 0;
+
+    for (size_t k = 0; k < s->args.n; k++) {
+        const char *name = s->args.items[k], *value = env_get(&s->env, name);
+
+        if (vars_is_proxy(name))
+            continue;
+        buf_printf(&args, " %s=%s", name, value ? value : "");
+        n++;
+    }
+    buf_puts(&out, "RUN");
+    if (n)
+        buf_printf(&out, " |%zu%s", n, buf_str(&args));
+    for (size_t k = 0; k < st->argv.n; k++)
+        buf_printf(&out, " %s", st->argv.items[k]);
+    return buf_steal(&out);
+}
+
+static const char *workdir_of(const struct stage_state *s)
+{
+    return s->config.workdir && *s->config.workdir ? s->config.workdir : "/";
+}
+
+struct err *state_run(struct stage_state *s, const struct df_instr *i)
+{
+    struct step *st = state_add(s, STEP_RUN, i);
+    struct df_command command = { .exec = i->command.exec };
+    const char *network = df_flag(i, "network");
+
+    if (i->n_heredocs && !i->command.exec)
+        heredoc_command(i, st, &command.args);
+    else
+        strs_copy(&command.args, &i->command.args);
+    state_command(s, &command, &st->argv);
+    strs_release(&command.args);
+    state_run_env(s, &st->env);
+    st->user = xstrdup(s->config.user ? s->config.user : "");
+    st->cwd = xstrdup(workdir_of(s));
+    st->network_none = network && strcmp(network, "none") == 0;
+    st->created_by = run_history(s, st);
+    return NULL;
+}
+
+static bool names_directory(const char *path)
+{
+    size_t len = strlen(path);
+
+    return len == 0 || path[len - 1] == '/' || strcmp(path, ".") == 0 || strcmp(path, "..") == 0 ||
+           (len > 1 && strcmp(path + len - 2, "/.") == 0) || (len > 2 && strcmp(path + len - 3, "/..") == 0);
+}
+
+/* base + "/" + path, cleaned lexically; absolute; a path that names a directory keeps its final '/'. */
+static char *join_dir(const char *base, const char *path)
+{
+    AUTO_FREE char *both = *path == '/' ? xstrdup(path) : xasprintf("%s/%s", base, path);
+    AUTO(buf_release) struct buf out = BUF_INIT;
+
+    for (const char *p = both; *p;) {
+        size_t n = strcspn(p, "/");
+
+        if (n == 2 && strncmp(p, "..", 2) == 0) {
+            while (out.len && out.data[--out.len] != '/')
+                ;
+        } else if (n && !(n == 1 && *p == '.')) {
+            buf_putc(&out, '/');
+            buf_add(&out, p, n);
+        }
+        p += n + (p[n] == '/');
+    }
+    if (names_directory(path) || out.len == 0)
+        buf_putc(&out, '/');
+    return buf_steal(&out);
+}
+
+struct err *state_workdir(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO_FREE char *text = NULL;
+
+    TRY(state_expand(s, i->arg, &text));
+    char *dir = join_dir(workdir_of(s), text);
+    size_t len = strlen(dir);
+    if (len > 1 && dir[len - 1] == '/')
+        dir[len - 1] = '\0';
+    free(s->config.workdir);
+    s->config.workdir = dir;
+    struct step *st = state_add(s, STEP_WORKDIR, i);
+    st->dir = xstrdup(dir);
+    st->created_by = xasprintf("WORKDIR %s", dir);
+    return NULL;
+}
+
+static struct err *copy_files(struct stage_state *s, const struct df_instr *i, struct step *st)
+{
+    st->files = i->n_heredocs ? xcalloc(i->n_heredocs, sizeof(*st->files)) : NULL;
+    for (size_t n = 0; n < i->n_heredocs; n++) {
+        const struct df_heredoc *h = &i->heredocs[n];
+        const struct words_opts opts = { .env = &s->env, .escape = '\\', .raw_quotes = true };
+        char *data = NULL;
+
+        if (h->expand)
+            TRY(words_expand(h->content, &opts, &data));
+        st->files[st->n_files++] = (struct step_file){ xstrdup(h->name), data ? data : xstrdup(h->content) };
+    }
+    return NULL;
+}
+
+static struct err *copy_from(const struct stage_state *s, const struct df_instr *i, struct step *st)
+{
+    const char *from = df_flag(i, "from");
+
+    if (!from || !*from)
+        return NULL;
+    st->from_stage = plan_find_stage(s->plan, from, &st->from_index);
+    if (!st->from_stage && from[strspn(from, "0123456789")] == '\0')
+        return err_hint(err_new(ERR_DOCKERFILE, "there is no stage %s", from), "Stages are numbered 0 to %zu.",
+                        s->plan->n_stages - 1);
+    if (!st->from_stage)
+        st->from_image = xstrdup(from);
+    return NULL;
+}
+
+static struct err *expand_flag(const struct stage_state *s, const struct df_instr *i, const char *name, char **ret)
+{
+    const char *value = df_flag(i, name);
+
+    *ret = NULL;
+    return value && *value ? state_expand(s, value, ret) : NULL;
+}
+
+static bool flag_on(const struct df_instr *i, const char *name)
+{
+    const char *value = df_flag(i, name);
+
+    return value && strcasecmp(value, "false") != 0 && strcmp(value, "0") != 0;
+}
+
+static struct err *copy_flags(const struct stage_state *s, const struct df_instr *i, struct step *st)
+{
+    TRY(expand_flag(s, i, "chown", &st->chown));
+    TRY(expand_flag(s, i, "chmod", &st->chmod));
+    for (size_t f = 0; f < i->n_flags; f++) {
+        char *pattern;
+
+        if (strcmp(i->flags[f].name, "exclude") != 0)
+            continue;
+        TRY(state_expand(s, i->flags[f].value ? i->flags[f].value : "", &pattern));
+        strs_take(&st->exclude, pattern);
+    }
+    st->link = flag_on(i, "link");
+    st->parents = flag_on(i, "parents");
+    st->unpack = df_flag(i, "unpack") ? flag_on(i, "unpack") : -1;
+    return NULL;
+}
+
+static char *copy_history(const struct df_instr *i, const struct step *st)
+{
+    AUTO(buf_release) struct buf out = BUF_INIT;
+
+    buf_puts(&out, df_keyword(i->kind));
+    for (size_t f = 0; f < i->n_flags; f++) {
+        buf_printf(&out, " --%s", i->flags[f].name);
+        if (i->flags[f].has_value)
+            buf_printf(&out, "=%s", i->flags[f].value);
+    }
+    for (size_t n = 0; n < st->n_files; n++)
+        buf_printf(&out, " <<%s", st->files[n].name);
+    for (size_t n = 0; n < st->sources.n; n++)
+        buf_printf(&out, " %s", st->sources.items[n]);
+    buf_printf(&out, " %s", st->dest);
+    return buf_steal(&out);
+}
+
+struct err *state_copy(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO_FREE char *dest = NULL;
+    struct step *st = state_add(s, STEP_COPY, i);
+
+    st->add = i->kind == DF_ADD;
+    TRY(copy_from(s, i, st));
+    TRY(copy_flags(s, i, st));
+    TRY(copy_files(s, i, st));
+    for (size_t n = 0; n < i->words.n; n++) {
+        char *source;
+
+        if (i->n_heredocs && is_heredoc_alone(i->words.items[n]))
+            continue;
+        TRY(state_expand(s, i->words.items[n], &source));
+        strs_take(&st->sources, source);
+    }
+    TRY(state_expand(s, i->arg, &dest));
+    st->dest = join_dir(workdir_of(s), dest);
+    if (st->sources.n + st->n_files > 1 && st->dest[strlen(st->dest) - 1] != '/')
+        return err_hint(err_new(ERR_DOCKERFILE, "%s with several sources needs a destination that is a directory",
+                                df_keyword(i->kind)),
+                        "Let the destination end with '/'.");
+    st->created_by = copy_history(i, st);
+    return NULL;
+}

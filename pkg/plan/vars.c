@@ -1,0 +1,130 @@
+#include "plan/plan_priv.h"
+
+#include <string.h>
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+bool vars_is_proxy(const char *name)
+{
+    static const char *const names[] = { "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static void set_platform(struct strs *env, const char *prefix, const struct platform *p)
+{
+    char text[256];
+    const char *const names[] = { "PLATFORM", "OS", "ARCH", "VARIANT" };
+    const char *const values[] = { text, p->os, p->arch, p->variant };
+
+    platform_format(p, text, sizeof(text));
+    for (size_t i = 0; i < 4; i++) {
+        AUTO_FREE char *name = xasprintf("%s%s", prefix, names[i]);
+
+        env_set(env, name, values[i]);
+    }
+}
+
+/* The value of `ARG name[=default]`: --build-arg, else the default expanded with env, else what was inherited. */
+static struct err *arg_value(const struct plan *p, const struct strs *env, const struct df_pair *pair, char **ret_value)
+{
+    const char *given = env_get(&p->opts.build_args, pair->name);
+
+    if (!given && !pair->value)
+        given = env_get(&p->global_env, pair->name);
+    *ret_value = NULL;
+    if (given)
+        *ret_value = xstrdup(given);
+    else if (pair->value)
+        return words_expand(pair->value, &(struct words_opts){ .env = env, .escape = p->df->escape }, ret_value);
+    return NULL;
+}
+
+struct err *vars_global(struct plan *p, size_t n_instrs)
+{
+    const char *target = p->opts.target && *p->opts.target ? p->opts.target : "default";
+
+    set_platform(&p->global_env, "TARGET", &p->opts.target_platform);
+    set_platform(&p->global_env, "BUILD", &p->opts.build_platform);
+    env_set(&p->global_env, "TARGETSTAGE", target);
+    for (size_t k = 0; k < n_instrs; k++) {
+        const struct df_instr *i = &p->df->instrs[k];
+        const struct srcpos pos = df_place(p->df, i->line);
+
+        for (size_t n = 0; i->kind == DF_ARG && n < i->n_pairs; n++) {
+            AUTO_FREE char *value = NULL;
+
+            TRY(err_at(arg_value(p, &p->global_env, &i->pairs[n], &value), &pos));
+            if (value)
+                env_set(&p->global_env, i->pairs[n].name, value);
+        }
+    }
+    return NULL;
+}
+
+/* ARG in a stage: visible from here on; a bare `ARG name` takes the global value. */
+struct err *state_arg(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO(buf_release) struct buf history = BUF_INIT;
+
+    buf_puts(&history, "ARG");
+    for (size_t n = 0; n < i->n_pairs; n++) {
+        AUTO_FREE char *value = NULL, *name = NULL;
+        struct df_pair pair = i->pairs[n];
+
+        TRY(state_expand(s, pair.name, &name));
+        pair.name = name;
+        TRY(arg_value(s->plan, &s->env, &pair, &value));
+        if (value)
+            env_set(&s->env, name, value);
+        if (!strs_has(&s->args, name))
+            strs_add(&s->args, name);
+        buf_printf(&history, " %s", name);
+        if (value && !vars_is_proxy(name))
+            buf_printf(&history, "=%s", value);
+    }
+    state_add(s, STEP_META, i)->created_by = buf_steal(&history);
+    return NULL;
+}
+
+/* All values see the variables as they were before the instruction. */
+struct err *state_env(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO(strs_release) struct strs names = { 0 }, values = { 0 };
+    AUTO(buf_release) struct buf history = BUF_INIT;
+
+    for (size_t n = 0; n < i->n_pairs; n++) {
+        char *name, *value;
+
+        TRY(state_expand(s, i->pairs[n].name, &name));
+        strs_take(&names, name);
+        TRY(state_expand(s, i->pairs[n].value, &value));
+        strs_take(&values, value);
+    }
+    buf_puts(&history, "ENV");
+    for (size_t n = 0; n < names.n; n++) {
+        env_set(&s->env, names.items[n], values.items[n]);
+        env_set(&s->config.env, names.items[n], values.items[n]);
+        buf_printf(&history, " %s=%s", names.items[n], values.items[n]);
+    }
+    state_add(s, STEP_META, i)->created_by = buf_steal(&history);
+    return NULL;
+}
+
+void state_run_env(const struct stage_state *s, struct strs *ret_env)
+{
+    strs_copy(ret_env, &s->env);
+    for (size_t k = 0; k < s->plan->opts.build_args.n; k++) {
+        const char *entry = s->plan->opts.build_args.items[k];
+        const char *eq = strchr(entry, '=');
+        AUTO_FREE char *name = eq ? xstrndup(entry, (size_t)(eq - entry)) : xstrdup(entry);
+
+        if (eq && vars_is_proxy(name))
+            env_set(ret_env, name, eq + 1);
+    }
+    if (!env_get(ret_env, "PATH"))
+        env_set(ret_env, "PATH", DEFAULT_PATH);
+}
