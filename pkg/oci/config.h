@@ -1,5 +1,5 @@
-/* config.h - the image configuration (OCI image-spec config.md; Docker's adds Healthcheck, Shell, OnBuild, ArgsEscaped): read
- * from a base image, changed by instructions, written for the new one. Pure. */
+/* config.h - the image configuration (OCI image-spec config.md; Docker's adds Healthcheck, Shell, OnBuild,
+ * ArgsEscaped): read from a base image, changed by instructions, written for the new one. Pure. */
 #ifndef OCI_CONFIG_H
 #define OCI_CONFIG_H
 
@@ -15,7 +15,7 @@ struct healthcheck {
     bool set;
     struct strs test; /* {"NONE"}, {"CMD", ...}, {"CMD-SHELL", text} */
     int64_t interval_ns, timeout_ns, start_period_ns, start_interval_ns; /* 0 = inherit */
-    int64_t retries;                                                    /* 0 = inherit */
+    int64_t retries;                                                     /* 0 = inherit */
 };
 
 struct history {
@@ -52,20 +52,22 @@ struct image_config {
 void config_init(struct image_config *c, const struct platform *p);
 /* Checks types, digests and that diff_ids and history do not contradict each other grossly. ERR_REGISTRY. */
 MUST_USE struct err *config_parse(const char *text, size_t len, struct image_config *ret_config);
-/* Compact JSON with the members in a fixed order; the caller frees. Same input, same bytes. Docker's order of members inside
- * "config", empty members left out, as Docker and BuildKit do. */
+/* Compact JSON with the members in a fixed order; the caller frees. Same input, same bytes. Docker's order of members
+ * inside "config", empty members left out, as Docker and BuildKit do. */
 char *config_write(const struct image_config *c);
+/* dst must be initialised: what it held is released. */
 void config_copy(struct image_config *dst, const struct image_config *src);
 void config_set_label(struct image_config *c, const char *name, const char *value);
 void config_add_diff_id(struct image_config *c, const struct digest *d);
 /* Adds an entry; strings are copied, NULL = not there. */
-void config_add_history(struct image_config *c, const char *created, const char *created_by, const char *comment, bool empty_layer);
+void config_add_history(struct image_config *c, const char *created, const char *created_by, const char *comment,
+                        bool empty_layer);
 void config_release(struct image_config *c);
 static inline void config_release_auto(struct image_config *c)
 {
     config_release(c);
 }
-/* RFC 3339 UTC, seconds ("2026-01-02T03:04:05Z"), and back; false if the text is no such time. */
+/* RFC 3339 UTC, seconds: "2026-01-02T03:04:05Z". Outside of the years 1970 to 9999: the beginning of 1970. */
 void config_format_time(int64_t seconds, char ret_text[32]);
 
 #endif

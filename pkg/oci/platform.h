@@ -9,6 +9,7 @@
 
 struct platform {
     char os[32], arch[32], variant[32], os_version[64]; /* "" = not given */
+    char os_features[64];                               /* "+feature+feature", as written in "windows(1.0+feature)" */
 };
 
 MUST_USE struct err *platform_parse(const char *text, struct platform *ret_platform);
@@ -16,7 +17,8 @@ MUST_USE struct err *platform_parse(const char *text, struct platform *ret_platf
 struct platform platform_host(void);
 /* "linux/arm64/v8" in its normalised spelling ("linux/arm64" when the variant is the default). */
 void platform_format(const struct platform *p, char *ret_text, size_t size);
-/* May an image for `image` be used where `wanted` is asked? Same os and arch and, for arm, variant not above the wanted one. */
+/* May an image for `image` be used where `wanted` is asked? Same os and arch and, for arm, variant not above the wanted
+ * one. */
 bool platform_matches(const struct platform *wanted, const struct platform *image);
 /* Of several that match, the better one is the one with the higher rank (exact variant first). */
 int platform_rank(const struct platform *wanted, const struct platform *image);

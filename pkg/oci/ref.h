@@ -1,5 +1,5 @@
-/* ref.h - image references: "[host[:port]/]path[:tag][@digest]", normalised as Docker does (docker.io, library/, latest).
- * Grammar: distribution reference/regexp.go's documented grammar. Pure. */
+/* ref.h - image references: "[host[:port]/]path[:tag][@digest]", normalised as Docker does (docker.io, library/,
+ * latest). Grammar: distribution reference/regexp.go's documented grammar. Pure. */
 #ifndef OCI_REF_H
 #define OCI_REF_H
 
@@ -24,6 +24,7 @@ char *ref_string(const struct ref *r);
 char *ref_familiar(const struct ref *r);
 /* A valid tag: [A-Za-z0-9_][A-Za-z0-9._-]{0,127}. */
 bool ref_tag_valid(const char *tag);
+/* dst must be initialised: what it held is released. */
 void ref_copy(struct ref *dst, const struct ref *src);
 void ref_release(struct ref *r);
 static inline void ref_release_auto(struct ref *r)

@@ -1,0 +1,265 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above first */
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "oci/platform.h"
+#include "oci/ref.h"
+
+#include <string.h>
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define HEX64    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* full NULL: must be refused, with familiar in the message. */
+static const struct {
+    const char *in, *full, *familiar;
+} refs[] = {
+    { "alpine", "docker.io/library/alpine:latest", "alpine:latest" },
+    { "alpine:3.20", "docker.io/library/alpine:3.20", "alpine:3.20" },
+    { "team/app", "docker.io/team/app:latest", "team/app:latest" },
+    { "docker.io/alpine", "docker.io/library/alpine:latest", "alpine:latest" },
+    { "docker.io/library/alpine", "docker.io/library/alpine:latest", "alpine:latest" },
+    { "docker.io/library/a/b", "docker.io/library/a/b:latest", "library/a/b:latest" },
+    { "index.docker.io/alpine", "docker.io/library/alpine:latest", "alpine:latest" },
+    { "index.docker.io/team/app:1", "docker.io/team/app:1", "team/app:1" },
+    { "shop.azurecr.io/web", "shop.azurecr.io/web:latest", "shop.azurecr.io/web:latest" },
+    { "shop.azurecr.io:443/a/b/c:v1.2-x_y", "shop.azurecr.io:443/a/b/c:v1.2-x_y",
+      "shop.azurecr.io:443/a/b/c:v1.2-x_y" },
+    { "localhost/app", "localhost/app:latest", "localhost/app:latest" },
+    { "localhost:5000/app", "localhost:5000/app:latest", "localhost:5000/app:latest" },
+    { "UPPER/app", "UPPER/app:latest", "UPPER/app:latest" },
+    { "[::1]:5000/app:t", "[::1]:5000/app:t", "[::1]:5000/app:t" },
+    { "host.example:5000", "docker.io/library/host.example:5000", "host.example:5000" },
+    { "a.b-c_d__e---f", "docker.io/library/a.b-c_d__e---f:latest", "a.b-c_d__e---f:latest" },
+    { "alpine@sha256:" HEX64, "docker.io/library/alpine@sha256:" HEX64, "alpine@sha256:" HEX64 },
+    { "x.io/a:1@sha256:" HEX64, "x.io/a:1@sha256:" HEX64, "x.io/a:1@sha256:" HEX64 },
+    { "a:_tag", "docker.io/library/a:_tag", "a:_tag" },
+    { "", NULL, "empty" },
+    { HEX64, NULL, "id" },
+    { "Alpine", NULL, "lower case" },
+    { "x.io/App", NULL, "lower case" },
+    { "a:", NULL, "a tag" },
+    { "a:.b", NULL, "a tag" },
+    { "a:b:c", NULL, "a tag" },
+    { "a:b c", NULL, "a tag" },
+    { ":b", NULL, "lower case letters" },
+    { "a/", NULL, "lower case letters" },
+    { "/a", NULL, "lower case letters" },
+    { "a//b", NULL, "lower case letters" },
+    { "a_/b", NULL, "lower case letters" },
+    { "a.-b", NULL, "lower case letters" },
+    { "a___b", NULL, "lower case letters" },
+    { "-a", NULL, "lower case letters" },
+    { "a b", NULL, "lower case letters" },
+    { "https://x.io/a", NULL, "host" },
+    { "x_y.io/a", NULL, "host" },
+    { "-x.io/a", NULL, "host" },
+    { "x-.io/a", NULL, "host" },
+    { "x..io/a", NULL, "host" },
+    { "x.io:/a", NULL, "host" },
+    { "x.io:80a/a", NULL, "host" },
+    { "[::1/a", NULL, "host" },
+    { "[::g]/a", NULL, "host" },
+    { "a@", NULL, "sha256" },
+    { "a@sha256:12", NULL, "64 hexadecimal" },
+    { "a@sha256:" HEX64 "0", NULL, "64 hexadecimal" },
+    { "a@sha512:" HEX64 HEX64, NULL, "sha256" },
+    { "a@b@sha256:" HEX64, NULL, "sha256" },
+};
+
+static void test_refs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(refs); i++) {
+        __attribute__((cleanup(ref_release_auto))) struct ref r = { 0 };
+        struct err *e = ref_parse(refs[i].in, &r);
+
+        if (!refs[i].full) {
+            if (!e || !strstr(err_message(e), refs[i].familiar))
+                fail_msg("'%s': %s", refs[i].in, e ? err_message(e) : "is accepted");
+            assert_int_equal(err_kind(e), ERR_DOCKERFILE);
+            err_free(e);
+            continue;
+        }
+        if (e)
+            fail_msg("'%s' is refused: %s", refs[i].in, err_message(e));
+        ref_default_tag(&r);
+        AUTO_FREE char *full = ref_string(&r);
+        AUTO_FREE char *familiar = ref_familiar(&r);
+        if (strcmp(full, refs[i].full) != 0 || strcmp(familiar, refs[i].familiar) != 0)
+            fail_msg("'%s' gives %s, %s", refs[i].in, full, familiar);
+    }
+}
+
+static void test_ref_lengths(void **state)
+{
+    (void)state;
+    struct ref r = { 0 };
+    struct buf b = BUF_INIT;
+
+    for (int i = 0; i < 255; i++)
+        buf_putc(&b, 'a');
+    AUTO_FREE char *fits = xasprintf("x.io/%s", buf_str(&b));
+    AUTO_FREE char *too_long = xasprintf("x.io/a%s", buf_str(&b));
+    assert_null(ref_parse(fits, &r));
+    ref_release(&r);
+    struct err *e = ref_parse(too_long, &r);
+    assert_non_null(e);
+    assert_non_null(strstr(err_message(e), "255"));
+    err_free(e);
+
+    buf_str(&b);
+    b.data[128] = '\0';
+    assert_true(ref_tag_valid(b.data));
+    b.data[128] = 'a';
+    b.data[129] = '\0';
+    assert_false(ref_tag_valid(b.data));
+    assert_false(ref_tag_valid(""));
+    assert_false(ref_tag_valid("1.0+build"));
+    buf_release(&b);
+}
+
+static void test_ref_copy(void **state)
+{
+    (void)state;
+    __attribute__((cleanup(ref_release_auto))) struct ref a = { 0 }, b = { 0 };
+
+    assert_null(ref_parse("x.io/a:1", &a));
+    assert_null(ref_parse("y.io/b@sha256:" HEX64, &b));
+    ref_copy(&b, &a);
+    AUTO_FREE char *s = ref_string(&b);
+    assert_string_equal(s, "x.io/a:1");
+    assert_ptr_not_equal(a.path, b.path);
+}
+
+/* out NULL: must be refused. */
+static const struct {
+    const char *in, *os, *arch, *variant, *out;
+} platforms[] = {
+    { "linux/amd64", "linux", "amd64", "", "linux/amd64" },
+    { "Linux/AMD64", "linux", "amd64", "", "linux/amd64" },
+    { "linux/x86_64", "linux", "amd64", "", "linux/amd64" },
+    { "linux/x86-64/v1", "linux", "amd64", "", "linux/amd64" },
+    { "linux/amd64/v3", "linux", "amd64", "v3", "linux/amd64/v3" },
+    { "linux/i386", "linux", "386", "", "linux/386" },
+    { "linux/aarch64", "linux", "arm64", "", "linux/arm64" },
+    { "linux/arm64/v8", "linux", "arm64", "v8", "linux/arm64" },
+    { "linux/arm64/8", "linux", "arm64", "v8", "linux/arm64" },
+    { "linux/arm64/v9", "linux", "arm64", "v9", "linux/arm64/v9" },
+    { "linux/arm", "linux", "arm", "", "linux/arm/v7" },
+    { "linux/arm/7", "linux", "arm", "v7", "linux/arm/v7" },
+    { "linux/arm/6", "linux", "arm", "v6", "linux/arm/v6" },
+    { "linux/armel", "linux", "arm", "v6", "linux/arm/v6" },
+    { "linux/armhf", "linux", "arm", "", "linux/arm/v7" },
+    { "arm64", "linux", "arm64", "", "linux/arm64" },
+    { "s390x", "linux", "s390x", "", "linux/s390x" },
+    { "macos/arm64", "darwin", "arm64", "", "darwin/arm64" },
+    { "own/board", "own", "board", "", "own/board" },
+    { "windows(10.0.1)/amd64", "windows", "amd64", "", "windows(10.0.1)/amd64" },
+    { "windows(10.0.1+gpu)/amd64", "windows", "amd64", "", "windows(10.0.1+gpu)/amd64" },
+    { "windows(a%2Bb)/amd64", "windows", "amd64", "", "windows(a%2Bb)/amd64" },
+    { "linux(+sev)/amd64", "linux", "amd64", "", "linux(+sev)/amd64" },
+    { "", NULL, NULL, NULL, NULL },
+    { "/", NULL, NULL, NULL, NULL },
+    { "linux/", NULL, NULL, NULL, NULL },
+    { "/amd64", NULL, NULL, NULL, NULL },
+    { "linux/amd64/", NULL, NULL, NULL, NULL },
+    { "linux/amd64/v2/x", NULL, NULL, NULL, NULL },
+    { "linux/am d64", NULL, NULL, NULL, NULL },
+    { "linux/*", NULL, NULL, NULL, NULL },
+    { "*", NULL, NULL, NULL, NULL },
+    { "foo", NULL, NULL, NULL, NULL },
+    { "v7", NULL, NULL, NULL, NULL },
+    { "windows(1.0/amd64", NULL, NULL, NULL, NULL },
+    { "windows1.0)/amd64", NULL, NULL, NULL, NULL },
+    { "windows(1+)/amd64", NULL, NULL, NULL, NULL },
+    { "windows(1++a)/amd64", NULL, NULL, NULL, NULL },
+    { "windows(%zz)/amd64", NULL, NULL, NULL, NULL },
+    { "windows(%)/amd64", NULL, NULL, NULL, NULL },
+    { "amd64(1)", NULL, NULL, NULL, NULL },
+    { "linux/0123456789012345678901234567890123456789", NULL, NULL, NULL, NULL },
+};
+
+static void test_platforms(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(platforms); i++) {
+        struct platform p;
+        char out[200];
+        struct err *e = platform_parse(platforms[i].in, &p);
+
+        if (!platforms[i].out) {
+            if (!e)
+                fail_msg("'%s' is accepted", platforms[i].in);
+            err_free(e);
+            continue;
+        }
+        if (e)
+            fail_msg("'%s' is refused: %s", platforms[i].in, err_message(e));
+        platform_format(&p, out, sizeof(out));
+        if (strcmp(p.os, platforms[i].os) != 0 || strcmp(p.arch, platforms[i].arch) != 0 ||
+            strcmp(p.variant, platforms[i].variant) != 0 || strcmp(out, platforms[i].out) != 0)
+            fail_msg("'%s' gives %s|%s|%s, %s", platforms[i].in, p.os, p.arch, p.variant, out);
+    }
+}
+
+static const struct {
+    const char *wanted, *image;
+    bool matches;
+} matches[] = {
+    { "linux/amd64", "linux/amd64", true },     { "linux/amd64", "linux/x86_64/v1", true },
+    { "linux/amd64", "linux/arm64", false },    { "linux/amd64", "windows/amd64", false },
+    { "linux/amd64", "linux/amd64/v2", false }, { "linux/amd64/v3", "linux/amd64/v2", true },
+    { "linux/amd64/v3", "linux/amd64", true },  { "linux/arm/v7", "linux/arm/v6", true },
+    { "linux/arm/v6", "linux/arm/v7", false },  { "linux/arm", "linux/arm/v7", true },
+    { "linux/arm", "linux/arm/v5", true },      { "linux/arm64", "linux/arm64/v8", true },
+    { "linux/arm64/v8", "linux/arm64", true },  { "linux/arm64/v9", "linux/arm64", true },
+    { "linux/arm64", "linux/arm64/v9", false }, { "linux/arm64/v9", "linux/arm64/v8.2", true },
+    { "linux/s390x", "linux/s390x", true },     { "linux/riscv64/a", "linux/riscv64/b", false },
+};
+
+static void test_matches(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(matches); i++) {
+        struct platform w, p;
+
+        assert_null(platform_parse(matches[i].wanted, &w));
+        assert_null(platform_parse(matches[i].image, &p));
+        if (platform_matches(&w, &p) != matches[i].matches)
+            fail_msg("'%s' for '%s'", matches[i].image, matches[i].wanted);
+        if (matches[i].matches != (platform_rank(&w, &p) > 0))
+            fail_msg("rank of '%s' for '%s'", matches[i].image, matches[i].wanted);
+    }
+}
+
+static void test_rank(void **state)
+{
+    (void)state;
+    struct platform v7, v6, v5, wanted;
+
+    assert_null(platform_parse("linux/arm/v7", &v7));
+    assert_null(platform_parse("linux/arm/v6", &v6));
+    assert_null(platform_parse("linux/arm/v5", &v5));
+    assert_null(platform_parse("linux/arm/v7", &wanted));
+    assert_true(platform_rank(&wanted, &v7) > platform_rank(&wanted, &v6));
+    assert_true(platform_rank(&wanted, &v6) > platform_rank(&wanted, &v5));
+    assert_int_equal(platform_rank(&v5, &v6), 0);
+    struct platform host = platform_host();
+    assert_string_equal(host.os, "linux");
+    assert_true(host.arch[0] != '\0');
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refs),      cmocka_unit_test(test_ref_lengths), cmocka_unit_test(test_ref_copy),
+        cmocka_unit_test(test_platforms), cmocka_unit_test(test_matches),     cmocka_unit_test(test_rank),
+    };
+
+    return cmocka_run_group_tests_name("oci_ref", tests, NULL, NULL);
+}
