@@ -264,7 +264,7 @@ static struct err *perform(struct transfer *t)
 {
     struct http *h = t->h;
     int retries = t->rq->no_retry ? 0 : h->retries;
-    uint64_t before = 0;
+    uint64_t before = t->delivered;
 
     for (int n = 0;; n++) {
         CURLcode code = CURLE_OK;
@@ -284,7 +284,7 @@ static struct err *perform(struct transfer *t)
 struct err *http_perform(struct http *h, const struct http_request *rq, struct http_response *ret)
 {
     AUTO_FREE char *origin = url_origin(rq->url);
-    struct transfer t = { .h = h, .rq = rq };
+    struct transfer t = { .h = h, .rq = rq, .delivered = rq->resume_from };
 
     if (!origin) {
         AUTO_FREE char *where = http_redact(rq->url);

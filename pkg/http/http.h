@@ -48,6 +48,7 @@ struct http_request {
     int body_fd; /* else a file's descriptor: body_len bytes from offset body_offset; -1 = none */
     uint64_t body_offset;
     const struct sink *out; /* where the body of a 2xx answer goes; NULL = kept in response.body */
+    uint64_t resume_from;   /* bytes that `out` has already got from an earlier request: only the rest goes there */
     size_t max_body;        /* of a kept body; 0 = LIMIT_JSON_BYTES */
     bool no_retry;
     bool no_proxy; /* never through a proxy (metadata services of the node) */

@@ -1,6 +1,6 @@
-/* registry.h - the distribution API (OCI distribution-spec, Docker registry HTTP API V2): token dance, pull, mount, push. Knows
- * repositories, manifests and blobs; no Dockerfiles, no local files but the blobs it is given. Thread-safe: blobs may be pulled
- * and pushed by several threads at once; tokens are shared and renewed before they expire. */
+/* registry.h - the distribution API (OCI distribution-spec, Docker registry HTTP API V2): token dance, pull, mount,
+ * push. Knows repositories, manifests and blobs; no Dockerfiles, no local files but the blobs it is given. Thread-safe:
+ * blobs may be pulled and pushed by several threads at once; tokens are shared and renewed before they expire. */
 #ifndef REGISTRY_REGISTRY_H
 #define REGISTRY_REGISTRY_H
 
@@ -14,11 +14,11 @@
 #include <stdint.h>
 
 struct registry_opts {
-    struct http *http; /* borrowed */
-    struct auth *auth; /* borrowed */
-    struct strs insecure;  /* hosts reached by plain HTTP ("host[:port]") */
-    bool insecure_pull;    /* plain HTTP for every host we pull from */
-    struct strs mirrors;   /* for docker.io, tried in order before it */
+    struct http *http;    /* borrowed */
+    struct auth *auth;    /* borrowed */
+    struct strs insecure; /* hosts reached by plain HTTP ("host[:port]") */
+    bool insecure_pull;   /* plain HTTP for every host we pull from */
+    struct strs mirrors;  /* for docker.io, tried in order before it */
     bool no_mirror_fallback;
     const struct cancel *cancel;
 };
@@ -34,28 +34,32 @@ struct fetched_manifest {
     char media_type[128];
     struct digest digest;
 };
-/* GET of a manifest by tag or digest (verified against it). *ret_found false: 404. Authentication refused: ERR_AUTH naming action and
- * repository. */
-MUST_USE struct err *registry_get_manifest(struct registry *r, const struct ref *ref, struct fetched_manifest *ret, bool *ret_found);
+/* GET of a manifest by tag or digest (verified against it). *ret_found false: 404. Authentication refused: ERR_AUTH
+ * naming action and repository. */
+MUST_USE struct err *registry_get_manifest(struct registry *r, const struct ref *ref, struct fetched_manifest *ret,
+                                           bool *ret_found);
 void fetched_manifest_release(struct fetched_manifest *m);
-/* Streams a blob to `out`, verified: wrong size or digest is ERR_REGISTRY (after the bytes went out: the caller discards them). */
-MUST_USE struct err *registry_pull_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob, struct sink out);
+/* Streams a blob to `out`, verified: wrong size or digest is ERR_REGISTRY (after the bytes went out: the caller
+ * discards them). */
+MUST_USE struct err *registry_pull_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob,
+                                        struct sink out);
 /* HEAD of a blob. */
-MUST_USE struct err *registry_has_blob(struct registry *r, const struct ref *repo, const struct digest *d, bool *ret_found);
+MUST_USE struct err *registry_has_blob(struct registry *r, const struct ref *repo, const struct digest *d,
+                                       bool *ret_found);
 /* May we push there? Starts and cancels an upload: ERR_AUTH if refused. For before the build. */
 MUST_USE struct err *registry_check_push(struct registry *r, const struct ref *repo);
 
 enum blob_result { BLOB_EXISTED, BLOB_MOUNTED, BLOB_UPLOADED };
-/* Puts a blob into repo: HEAD, then cross-repository mount from `mount_from` (path in the same registry; NULL = none), then upload of
- * the file fd (size bytes from offset 0). */
-MUST_USE struct err *registry_push_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob, int fd,
-                                        const char *mount_from, enum blob_result *ret_result);
+/* Puts a blob into repo: HEAD, then cross-repository mount from `mount_from` (path in the same registry; NULL = none),
+ * then upload of the file fd (size bytes from offset 0). */
+MUST_USE struct err *registry_push_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob,
+                                        int fd, const char *mount_from, enum blob_result *ret_result);
 /* The same without a file: only existence check and mount; *ret_found false = it must be uploaded. */
-MUST_USE struct err *registry_try_mount(struct registry *r, const struct ref *repo, const struct digest *d, const char *mount_from,
-                                        bool *ret_found);
+MUST_USE struct err *registry_try_mount(struct registry *r, const struct ref *repo, const struct digest *d,
+                                        const char *mount_from, bool *ret_found);
 /* PUT of a manifest under tag or digest ref->tag / ref->digest; checks Docker-Content-Digest if the answer has it. */
-MUST_USE struct err *registry_put_manifest(struct registry *r, const struct ref *ref, const char *media_type, const char *text,
-                                           size_t len, struct digest *ret_digest);
+MUST_USE struct err *registry_put_manifest(struct registry *r, const struct ref *ref, const char *media_type,
+                                           const char *text, size_t len, struct digest *ret_digest);
 
 /* WWW-Authenticate (RFC 7235): the first challenge we can answer. Pure; fuzzed. */
 enum challenge_scheme { CHALLENGE_NONE, CHALLENGE_BASIC, CHALLENGE_BEARER };

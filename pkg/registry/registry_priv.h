@@ -1,0 +1,82 @@
+/* registry_priv.h - servers with their tokens, requests that carry them, and what a refusal means. */
+#ifndef REGISTRY_REGISTRY_PRIV_H
+#define REGISTRY_REGISTRY_PRIV_H
+
+#include "base/map.h"
+#include "registry/registry.h"
+
+#include <pthread.h>
+
+/* One server reached by one protocol, and what it told us about authentication. Lives as long as the registry. */
+struct endpoint {
+    char *base;           /* "https://registry-1.docker.io" */
+    char *host;           /* "docker.io": its name for credentials and messages */
+    pthread_mutex_t lock; /* of the following; held while a token is asked for, so that it is asked for once */
+    enum challenge_scheme scheme;
+    char *realm, *service;
+    struct map *tokens; /* scope set -> struct token */
+};
+
+struct registry {
+    struct http *http;
+    struct auth *auth;
+    struct strs insecure, mirrors;
+    bool insecure_pull, no_mirror_fallback;
+    pthread_mutex_t lock; /* of endpoints */
+    struct map *endpoints;
+};
+
+/* A request on behalf of a repository. */
+struct call {
+    struct registry *r;
+    struct endpoint *ep;
+    const char *repo;   /* path on that server; borrowed */
+    const char *scope;  /* for the token service; borrowed */
+    const char *action; /* "pull" or "push", for messages */
+    struct http_request rq;
+    bool once;             /* a refusal is the answer: no new token for it */
+    const uint64_t *taken; /* bytes that rq.out got, if there is one: a repeated request goes on there */
+};
+
+/* The server for that domain ("docker.io", "reg:5000"). */
+struct endpoint *registry_endpoint(struct registry *r, const char *domain, bool for_pull);
+/* Where to pull ref's repository from: mirrors first. Both lists are the caller's (vec_free, free of the paths). */
+struct place {
+    struct endpoint *ep;
+    char *path;
+};
+struct places {
+    struct place *items;
+    size_t n, cap;
+};
+void registry_places(struct registry *r, const struct ref *ref, struct places *ret);
+void places_release(struct places *p);
+static inline void places_release_auto(struct places *p)
+{
+    places_release(p);
+}
+
+/* Sends it with the authorisation that the server wants: learns the challenge of a 401, gets and renews tokens. */
+MUST_USE struct err *call_perform(struct call *c, struct http_response *ret);
+/* The answer as an error: kind by status, the registry's own text as the reason. */
+MUST_USE struct err *call_refused(const struct call *c, const struct http_response *a);
+
+/* ---- token.c ---- */
+/* The value of Authorization for that scope, or NULL if none is needed as far as we know. *ret_fresh: it was made just
+ * now, so a refusal is final. The caller frees *ret_value. */
+MUST_USE struct err *token_authorization(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
+                                         char **ret_value, bool *ret_fresh);
+/* Learns from the challenges of a 401 to a request that carried `used` (NULL = nothing), and forgets that token. False:
+ * there is no challenge that we could answer. */
+bool token_learn(struct endpoint *ep, const struct http_response *a, const char *scope, const char *used);
+void token_free(void *p);
+
+/* ---- errors.c ---- */
+/* Appends "CODE: message" of an error document, or the first line of a plain text, made safe for a terminal. */
+void errors_describe(const struct http_response *a, struct buf *out);
+/* Is that code among the document's errors? */
+bool errors_has(const struct http_response *a, const char *code);
+/* What to do about a 401 or 403: depends on whether there were credentials. The caller frees. */
+char *errors_auth_hint(const struct registry *r, const struct endpoint *ep, const char *repo, const char *action);
+
+#endif

@@ -1,0 +1,405 @@
+/* token.c - the token dance: distribution's token and oauth specifications. */
+#include "registry/registry_priv.h"
+
+#include "auth/base64.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "json/json.h"
+
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+/* The specification's lifetime of a token that names none. */
+#define DEFAULT_LIFETIME_S 60
+/* A token is renewed that long before its end (or after four fifths of a short life): a request must still fit in. */
+#define MARGIN_S 60
+
+struct token {
+    char *text;
+    int64_t renew_at; /* CLOCK_BOOTTIME seconds */
+};
+
+void token_free(void *p)
+{
+    struct token *t = p;
+
+    explicit_bzero(t->text, strlen(t->text));
+    free(t->text);
+    free(t);
+}
+
+static void wipe(char *s)
+{
+    if (s)
+        explicit_bzero(s, strlen(s));
+    free(s);
+}
+
+static void wipe_auto(char **s)
+{
+    wipe(*s);
+}
+
+static int64_t now_s(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return ts.tv_sec;
+}
+
+/* ---- answers of the token service ---- */
+
+/* exp - iat of a JWT, else 0: some services (Azure's) give no expires_in. The token stays opaque otherwise. */
+static int64_t jwt_lifetime(const char *token)
+{
+    AUTO(buf_release) struct buf claims = BUF_INIT;
+    AUTO(json_free) struct json *tree = NULL;
+    const char *dot = strchr(token, '.');
+    int64_t exp = 0, iat = 0;
+
+    if (!dot || !base64_decode(dot + 1, strcspn(dot + 1, "."), &claims) || !claims.len)
+        return 0;
+    struct err *e = json_parse(claims.data, claims.len, &tree);
+    err_free(e); /* then it is no JWT */
+    if (!json_get_int(tree, "exp", &exp) || !json_get_int(tree, "iat", &iat) || iat < 0 || exp <= iat)
+        return 0;
+    return exp - iat;
+}
+
+static struct token *token_new(const char *text, int64_t lifetime_s)
+{
+    struct token *t = xcalloc(1, sizeof(*t));
+    int64_t margin = lifetime_s / 5 < MARGIN_S ? lifetime_s / 5 : MARGIN_S;
+
+    t->text = xstrdup(text);
+    t->renew_at = now_s() + lifetime_s - margin;
+    return t;
+}
+
+static struct err *parse_token(const struct http_response *a, const char *host, struct token **ret)
+{
+    AUTO(json_free) struct json *root = NULL;
+    int64_t lifetime = 0;
+
+    if (!a->body.len)
+        return err_new(ERR_REGISTRY, "the token service of '%s' sent an empty answer", host);
+    TRY(err_wrap(json_parse(a->body.data, a->body.len, &root), "cannot read the token for '%s'", host));
+    const char *text = json_get_string(root, "token");
+    if (!text || !*text)
+        text = json_get_string(root, "access_token");
+    if (!text || !*text)
+        return err_new(ERR_REGISTRY, "the token service of '%s' sent no token", host);
+    if (!json_get_int(root, "expires_in", &lifetime) || lifetime <= 0)
+        lifetime = jwt_lifetime(text);
+    if (lifetime <= 0)
+        lifetime = DEFAULT_LIFETIME_S;
+    *ret = token_new(text, lifetime);
+    return NULL;
+}
+
+/* ---- requests to the token service ---- */
+
+static bool is_local_literal(const char *host)
+{
+    return strncmp(host, "169.254.", 8) == 0 || strncmp(host, "127.", 4) == 0 || strncasecmp(host, "[fe80:", 6) == 0 ||
+           strncmp(host, "[::1]", 5) == 0 || strncmp(host, "localhost", 9) == 0;
+}
+
+static bool same_host_name(const char *a, const char *b)
+{
+    size_t n = strcspn(a, ":/"), m = strcspn(b, ":/");
+
+    return n == m && strncasecmp(a, b, n) == 0;
+}
+
+/* A registry must not point us, with credentials, at plain HTTP or at services of the node. */
+static struct err *check_realm(const struct endpoint *ep)
+{
+    const char *scheme = strstr(ep->realm, "://");
+    const char *host = scheme ? scheme + 3 : "";
+    const char *own = strstr(ep->base, "://") + 3;
+    AUTO_FREE char *where = http_redact(ep->realm);
+
+    if (strncmp(ep->base, "https:", 6) == 0 && strncasecmp(ep->realm, "https:", 6) != 0)
+        return err_new(ERR_REGISTRY, "registry '%s' names a token service that is not https: '%s'", ep->host, where);
+    if (is_local_literal(host) && !same_host_name(host, own) && !is_local_literal(own))
+        return err_new(ERR_REGISTRY, "registry '%s' names a token service at a local address: '%s'", ep->host, where);
+    return NULL;
+}
+
+static void add_field(struct buf *out, const char *name, const char *value)
+{
+    char *code = http_escape(value);
+
+    if (out->len)
+        buf_putc(out, '&');
+    buf_printf(out, "%s=%s", name, code);
+    wipe(code);
+}
+
+static struct err *ask_get(struct registry *r, const struct endpoint *ep, const char *scope, const struct credential *c,
+                           struct http_response *ret)
+{
+    __attribute__((cleanup(wipe_auto))) char *basic = credential_basic(c);
+    AUTO(buf_release) struct buf query = BUF_INIT;
+
+    if (ep->service)
+        add_field(&query, "service", ep->service);
+    add_field(&query, "scope", scope);
+    if (basic)
+        add_field(&query, "account", c->username);
+    AUTO_FREE char *url = xasprintf("%s%c%s", ep->realm, strchr(ep->realm, '?') ? '&' : '?', buf_str(&query));
+    struct http_request rq = {
+        .method = "GET", .url = url, .authorization = basic, .body_fd = -1, .max_body = LIMIT_TOKEN_BYTES
+    };
+    return http_perform(r->http, &rq, ret);
+}
+
+static struct err *ask_post(struct registry *r, const struct endpoint *ep, const char *scope,
+                            const struct credential *c, struct http_response *ret)
+{
+    struct buf form = BUF_INIT;
+
+    add_field(&form, "grant_type", c->identity_token ? "refresh_token" : "password");
+    add_field(&form, "service", ep->service ? ep->service : ep->host);
+    add_field(&form, "scope", scope);
+    add_field(&form, "client_id", "copyup");
+    if (c->identity_token) {
+        add_field(&form, "refresh_token", c->identity_token);
+    } else {
+        add_field(&form, "username", c->username);
+        add_field(&form, "password", c->password);
+    }
+    struct http_request rq = { .method = "POST",
+                               .url = ep->realm,
+                               .body = form.data,
+                               .body_len = form.len,
+                               .body_fd = -1,
+                               .max_body = LIMIT_TOKEN_BYTES };
+    strs_add(&rq.headers, "Content-Type: application/x-www-form-urlencoded");
+    struct err *e = http_perform(r->http, &rq, ret);
+    strs_release(&rq.headers);
+    explicit_bzero(form.data, form.len);
+    buf_release(&form);
+    return e;
+}
+
+static bool has_password(const struct credential *c)
+{
+    return c->username && c->password;
+}
+
+/* Two forms of one question: the one that fits first, the other where the service does not have it. */
+static struct err *ask(struct registry *r, const struct endpoint *ep, const char *scope, const struct credential *c,
+                       struct http_response *ret)
+{
+    bool post_first = c->identity_token != NULL;
+
+    TRY(post_first ? ask_post(r, ep, scope, c, ret) : ask_get(r, ep, scope, c, ret));
+    if (ret->status != 404 && ret->status != 405)
+        return NULL;
+    if (!has_password(c))
+        return NULL;
+    log_debug("registry", "%s: the token service knows no %s, asking by %s", ep->host, post_first ? "POST" : "GET",
+              post_first ? "GET" : "POST");
+    http_response_release(ret);
+    return post_first ? ask_get(r, ep, scope, c, ret) : ask_post(r, ep, scope, c, ret);
+}
+
+static bool refused(int status)
+{
+    return status == 400 || status == 401 || status == 403;
+}
+
+static bool only_pull(const char *scope)
+{
+    return !strstr(scope, "push") && !strstr(scope, "delete");
+}
+
+static const char *action_of(const char *scope)
+{
+    return only_pull(scope) ? "pull" : "push";
+}
+
+static struct err *service_error(struct registry *r, const struct endpoint *ep, const char *repo, const char *scope,
+                                 const struct http_response *a)
+{
+    AUTO(buf_release) struct buf text = BUF_INIT;
+    struct err *e;
+
+    errors_describe(a, &text);
+    if (!text.len)
+        buf_printf(&text, "status %d", a->status);
+    if (!refused(a->status)) {
+        bool temporary = a->status == 429 || a->status >= 500;
+
+        e = err_new(temporary ? ERR_NETWORK : ERR_REGISTRY, "status %d: %s", a->status, buf_str(&text));
+        return err_wrap(e, "the token service of registry '%s' gave no token for repository '%s'", ep->host, repo);
+    }
+    AUTO_FREE char *hint = errors_auth_hint(r, ep, repo, action_of(scope));
+    e = err_wrap(err_new(ERR_AUTH, "%s", buf_str(&text)),
+                 "the token service of registry '%s' refused %s on repository '%s'", ep->host, action_of(scope), repo);
+    return err_hint(e, "%s", hint);
+}
+
+/* A stored credential that is wrong must not break a pull that needs none. */
+static struct err *ask_anonymously(struct registry *r, const struct endpoint *ep, const char *scope,
+                                   struct http_response *a)
+{
+    const struct credential nobody = { 0 };
+    struct http_response second = { 0 };
+    struct err *e = ask_get(r, ep, scope, &nobody, &second);
+
+    if (e || second.status != 200) {
+        err_free(e); /* the refusal of the credentials is the one to show */
+        http_response_release(&second);
+        return NULL;
+    }
+    log_debug("registry", "%s: the credentials were refused, going on without", ep->host);
+    http_response_release(a);
+    *a = second;
+    return NULL;
+}
+
+static struct err *fetch(struct registry *r, const struct endpoint *ep, const char *repo, const char *scope,
+                         struct token **ret)
+{
+    AUTO(credential_release) struct credential c = { 0 };
+    AUTO(http_response_release) struct http_response a = { 0 };
+
+    TRY(check_realm(ep));
+    TRY(auth_find(r->auth, ep->host, repo, &c));
+    TRY(err_wrap(ask(r, ep, scope, &c, &a), "cannot get a token for registry '%s'", ep->host));
+    if (refused(a.status) && c.origin && only_pull(scope))
+        TRY(ask_anonymously(r, ep, scope, &a));
+    if (a.status != 200)
+        return service_error(r, ep, repo, scope, &a);
+    struct err *e = parse_token(&a, ep->host, ret);
+    explicit_bzero(a.body.data, a.body.len);
+    return e;
+}
+
+/* ---- the cache of one server ---- */
+
+static const struct token *cached(const struct endpoint *ep, const char *scope)
+{
+    AUTO_FREE char *wider = xasprintf("%s,push", scope);
+    const char *tries[] = { scope, wider }; /* a token that may push may pull too */
+
+    for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+        const struct token *t = map_get(ep->tokens, tries[i]);
+
+        if (t && now_s() < t->renew_at)
+            return t;
+    }
+    return NULL;
+}
+
+static struct err *bearer(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
+                          char **ret_value, bool *ret_fresh)
+{
+    const struct token *t = cached(ep, scope);
+
+    *ret_fresh = !t;
+    if (!t) {
+        struct token *made = NULL;
+
+        TRY(fetch(r, ep, repo, scope, &made));
+        if (map_count(ep->tokens) >= LIMIT_REGISTRY_TOKENS) {
+            map_free(ep->tokens);
+            ep->tokens = map_new(token_free);
+        }
+        map_set(ep->tokens, scope, made);
+        t = made;
+    }
+    *ret_value = xasprintf("Bearer %s", t->text);
+    return NULL;
+}
+
+static struct err *authorization(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
+                                 char **ret_value, bool *ret_fresh)
+{
+    AUTO(credential_release) struct credential c = { 0 };
+
+    *ret_fresh = true;
+    if (ep->scheme == CHALLENGE_NONE)
+        return NULL;
+    TRY(auth_find(r->auth, ep->host, repo, &c));
+    if (c.registry_token) {
+        *ret_value = xasprintf("Bearer %s", c.registry_token);
+        return NULL;
+    }
+    if (ep->scheme == CHALLENGE_BEARER)
+        return bearer(r, ep, repo, scope, ret_value, ret_fresh);
+    *ret_value = credential_basic(&c);
+    return NULL;
+}
+
+struct err *token_authorization(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
+                                char **ret_value, bool *ret_fresh)
+{
+    char *value = NULL;
+    bool fresh = false;
+
+    pthread_mutex_lock(&ep->lock);
+    struct err *e = authorization(r, ep, repo, scope, &value, &fresh);
+    pthread_mutex_unlock(&ep->lock);
+    TRY(e);
+    *ret_value = value;
+    *ret_fresh = fresh;
+    return NULL;
+}
+
+/* All WWW-Authenticate lines as one, which is what several lines mean. */
+static char *challenges_of(const struct http_response *a)
+{
+    static const char name[] = "www-authenticate: ";
+    struct buf all = BUF_INIT;
+
+    for (size_t i = 0; i < a->headers.n; i++) {
+        if (strncmp(a->headers.items[i], name, sizeof(name) - 1) != 0)
+            continue;
+        if (all.len)
+            buf_puts(&all, ", ");
+        buf_puts(&all, a->headers.items[i] + sizeof(name) - 1);
+    }
+    return buf_steal(&all);
+}
+
+static void forget(struct endpoint *ep, const char *scope, const char *used)
+{
+    AUTO_FREE char *wider = xasprintf("%s,push", scope);
+    const char *tries[] = { scope, wider };
+
+    if (!used || strncmp(used, "Bearer ", 7) != 0)
+        return;
+    for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+        const struct token *t = map_get(ep->tokens, tries[i]);
+
+        if (t && strcmp(t->text, used + 7) == 0) /* another thread may have renewed it meanwhile */
+            map_remove(ep->tokens, tries[i]);
+    }
+}
+
+bool token_learn(struct endpoint *ep, const struct http_response *a, const char *scope, const char *used)
+{
+    AUTO_FREE char *header = challenges_of(a);
+    struct challenge c;
+
+    challenge_parse(header, &c);
+    bool answerable = c.scheme != CHALLENGE_NONE;
+    pthread_mutex_lock(&ep->lock);
+    forget(ep, scope, used);
+    if (answerable) {
+        ep->scheme = c.scheme;
+        free(ep->realm);
+        free(ep->service);
+        ep->realm = steal(&c.realm);
+        ep->service = steal(&c.service);
+    }
+    pthread_mutex_unlock(&ep->lock);
+    challenge_release(&c);
+    return answerable;
+}
