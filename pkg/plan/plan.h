@@ -87,7 +87,7 @@ struct step {
     size_t n_files;
 
     /* WORKDIR */
-    char *dir;
+    char *dir; /* what is missing of it is made and given to `user` */
 };
 
 struct stage_plan {

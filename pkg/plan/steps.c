@@ -122,6 +122,7 @@ struct err *state_workdir(struct stage_state *s, const struct df_instr *i)
     s->config.workdir = dir;
     struct step *st = state_add(s, STEP_WORKDIR, i);
     st->dir = xstrdup(dir);
+    st->user = xstrdup(s->config.user ? s->config.user : "");
     st->created_by = xasprintf("WORKDIR %s", dir);
     return NULL;
 }

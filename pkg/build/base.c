@@ -1,0 +1,208 @@
+#include "base/limits.h"
+#include "build/build_priv.h"
+#include "sys/file.h"
+
+#include <string.h>
+
+/* A sink into memory, for small documents. */
+struct bounded {
+    struct buf data;
+    size_t max;
+};
+
+static struct err *bounded_add(void *ctx, const void *p, size_t n)
+{
+    struct bounded *b = ctx;
+
+    if (b->data.len + n > b->max)
+        return err_new(ERR_REGISTRY, "a document is larger than %zu bytes", b->max);
+    buf_add(&b->data, p, n);
+    return NULL;
+}
+
+static struct err *no_platform(const struct ref *ref, const struct image_index *x, const struct platform *wanted)
+{
+    AUTO(buf_release) struct buf have = BUF_INIT;
+    AUTO_FREE char *name = ref_familiar(ref);
+    char text[256];
+
+    for (size_t i = 0; i < x->n_entries; i++) {
+        if (!x->entries[i].platform.os[0] || strcmp(x->entries[i].platform.os, "unknown") == 0)
+            continue;
+        platform_format(&x->entries[i].platform, text, sizeof(text));
+        buf_printf(&have, "%s%s", have.len ? ", " : "", text);
+    }
+    platform_format(wanted, text, sizeof(text));
+    return err_hint(err_new(ERR_DOCKERFILE, "image '%s' does not exist for %s", name, text), "It exists for: %s.",
+                    have.len ? buf_str(&have) : "no platform");
+}
+
+static struct err *get_manifest(struct build *b, const struct ref *ref, struct fetched_manifest *ret)
+{
+    AUTO_FREE char *name = ref_familiar(ref);
+    bool found;
+
+    TRY(err_wrap(registry_get_manifest(b->o.registry, ref, ret, &found), "cannot get image '%s'", name));
+    if (found)
+        return NULL;
+    return err_hint(err_new(ERR_DOCKERFILE, "there is no image '%s' at %s", name, ref->domain),
+                    "Check the name and the tag; a private repository needs credentials for %s.", ref->domain);
+}
+
+/* Through an index to the manifest of the platform. */
+static struct err *get_image_manifest(struct build *b, const struct ref *ref, const struct platform *platform,
+                                      struct manifest *ret)
+{
+    struct fetched_manifest doc = { 0 };
+    AUTO(index_release) struct image_index index = { 0 };
+    AUTO(ref_release) struct ref by_digest = { 0 };
+    enum manifest_kind kind;
+
+    TRY(get_manifest(b, ref, &doc));
+    struct err *e = manifest_kind(doc.media_type, doc.text, doc.len, &kind);
+    if (!e && kind == MANIFEST_INDEX) {
+        const struct index_entry *entry = NULL;
+
+        e = index_parse(doc.text, doc.len, &index);
+        if (!e && !(entry = index_choose(&index, platform)))
+            e = no_platform(ref, &index, platform);
+        fetched_manifest_release(&doc);
+        if (!e) {
+            ref_copy(&by_digest, ref);
+            free(by_digest.digest);
+            by_digest.digest = xstrdup(entry->desc.digest.text);
+            e = get_manifest(b, &by_digest, &doc);
+        }
+    }
+    if (!e)
+        e = manifest_parse(doc.text, doc.len, ret);
+    fetched_manifest_release(&doc);
+    return e;
+}
+
+static struct err *get_config(struct build *b, struct base_image *base)
+{
+    struct bounded doc = { .max = LIMIT_CONFIG_BYTES };
+    struct err *e =
+        registry_pull_blob(b->o.registry, &base->ref, &base->manifest.config, (struct sink){ bounded_add, &doc });
+
+    if (!e)
+        e = config_parse(doc.data.data, doc.data.len, &base->config);
+    buf_release(&doc.data);
+    if (!e && base->config.n_diff_ids != base->manifest.n_layers)
+        e = err_new(ERR_REGISTRY, "the manifest has %zu layers, the configuration %zu", base->manifest.n_layers,
+                    base->config.n_diff_ids);
+    return e;
+}
+
+static struct err *base_fetch(struct build *b, struct base_image *base, const struct platform *platform)
+{
+    AUTO_FREE char *name = ref_familiar(&base->ref);
+
+    TRY(get_image_manifest(b, &base->ref, platform, &base->manifest));
+    return err_wrap(get_config(b, base), "cannot use image '%s'", name);
+}
+
+struct err *base_get(struct build *b, const char *text, const struct platform *platform, struct base_image **ret)
+{
+    char platform_text[256];
+
+    platform_format(platform, platform_text, sizeof(platform_text));
+    AUTO_FREE char *key = xasprintf("%s|%s", text, platform_text);
+    struct base_image *base = map_get(b->bases, key);
+    if (!base) {
+        base = xcalloc(1, sizeof(*base));
+        config_init(&base->config, platform);
+        struct err *e = ref_parse(text, &base->ref);
+        if (!e) {
+            ref_default_tag(&base->ref);
+            e = base_fetch(b, base, platform);
+        }
+        if (e) {
+            base_free(base);
+            return e;
+        }
+        map_set(b->bases, key, base);
+    }
+    *ret = base;
+    return NULL;
+}
+
+void base_free(void *p)
+{
+    struct base_image *base = p;
+
+    if (!base)
+        return;
+    rootfs_free(base->rootfs);
+    manifest_release(&base->manifest);
+    config_release(&base->config);
+    ref_release(&base->ref);
+    free(base);
+}
+
+static struct err *pull_to_store(struct build *b, const struct ref *repo, const struct descriptor *desc)
+{
+    AUTO(blob_writer_free) struct blob_writer *w = NULL;
+    AUTO_FREE char *note = xasprintf("pulled %.19s, %.1f MB", desc->digest.text, (double)desc->size_bytes / 1e6);
+
+    TRY(blob_writer_new(b->o.store, &w));
+    TRY(registry_pull_blob(b->o.registry, repo, desc, blob_writer_sink(w)));
+    TRY(blob_writer_commit(w, &desc->digest));
+    b->o.progress->note(b->o.progress->ctx, note);
+    return NULL;
+}
+
+struct err *layer_open(struct build *b, const struct layer *l, int *ret_fd)
+{
+    TRY(store_open_blob(b->o.store, &l->desc.digest, l->desc.size_bytes, ret_fd));
+    if (*ret_fd >= 0)
+        return NULL;
+    if (!l->origin.path)
+        return err_new(ERR_DISK, "layer %s is no longer in the state directory", l->desc.digest.text);
+    TRY(pull_to_store(b, &l->origin, &l->desc));
+    TRY(store_open_blob(b->o.store, &l->desc.digest, l->desc.size_bytes, ret_fd));
+    if (*ret_fd < 0)
+        return err_new(ERR_DISK, "layer %s vanished from the state directory", l->desc.digest.text);
+    return NULL;
+}
+
+struct unpack_ctx {
+    struct build *b;
+    struct base_image *base;
+};
+
+static struct err *unpack_one(void *ctx, size_t i)
+{
+    struct unpack_ctx *u = ctx;
+    const struct layer l = { u->base->manifest.layers[i], u->base->config.diff_ids[i], u->base->ref };
+    AUTO_CLOSE int fd = -1;
+
+    TRY(cancel_check(u->b->o.cancel));
+    if (snapshotter_has_layer(u->b->o.snapshotter, &l.diff_id))
+        return NULL;
+    TRY(err_wrap(layer_open(u->b, &l, &fd), "cannot pull layer %zu", i + 1));
+    return err_wrap(snapshotter_unpack(u->b->o.snapshotter, &l.diff_id, file_source(&fd)), "cannot unpack layer %zu",
+                    i + 1);
+}
+
+struct err *base_unpack(struct build *b, struct base_image *base)
+{
+    struct unpack_ctx u = { b, base };
+    AUTO_FREE char *name = ref_familiar(&base->ref);
+
+    if (base->unpacked)
+        return NULL;
+    TRY(err_wrap(in_parallel(transfer_threads(b), base->manifest.n_layers, unpack_one, &u), "cannot use image '%s'",
+                 name));
+    base->unpacked = true;
+    return NULL;
+}
+
+struct err *base_view(struct build *b, struct base_image *base, int *ret_root_fd)
+{
+    TRY(base_unpack(b, base));
+    if (!base->rootfs)
+        TRY(rootfs_new(b->o.snapshotter, base->config.diff_ids, base->config.n_diff_ids, &base->rootfs));
+    return rootfs_view(base->rootfs, ret_root_fd);
+}

@@ -1,0 +1,227 @@
+#include "build/build_priv.h"
+
+#include <string.h>
+#include <time.h>
+
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static struct srcpos place_of(const struct build *b, int line)
+{
+    return df_place(b->o.plan->df, line);
+}
+
+/* ---- where the stage starts from ---- */
+
+static struct err *start_from_image(struct build *b, size_t index)
+{
+    const struct plan_stage *ps = &b->o.plan->stages[index];
+    struct stage_run *st = &b->stages[index];
+
+    TRY(base_get(b, ps->image, &ps->platform, &st->base));
+    st->format = st->base->manifest.format;
+    config_copy(&st->config, &st->base->config);
+    for (size_t i = 0; i < st->base->manifest.n_layers; i++) {
+        struct layer l = { st->base->manifest.layers[i], st->base->config.diff_ids[i], st->base->ref };
+
+        vec_push(&st->layers, l);
+    }
+    return plan_stage(b->o.plan, index, &st->base->config, NULL, &st->plan);
+}
+
+static struct err *start_from_stage(struct build *b, size_t index)
+{
+    struct stage_run *st = &b->stages[index];
+    const struct stage_run *from = &b->stages[b->o.plan->stages[index].base_stage];
+
+    TRY(stage_build(b, b->o.plan->stages[index].base_stage));
+    st->format = from->format;
+    config_copy(&st->config, &from->config);
+    for (size_t i = 0; i < from->layers.n; i++)
+        vec_push(&st->layers, from->layers.items[i]);
+    return plan_stage(b->o.plan, index, &from->config, &from->plan.env, &st->plan);
+}
+
+static struct err *start_from_scratch(struct build *b, size_t index)
+{
+    struct stage_run *st = &b->stages[index];
+
+    st->format = IMAGE_FORMAT_DOCKER;
+    strs_add(&st->config.env, DEFAULT_PATH);
+    return plan_stage(b->o.plan, index, &st->config, NULL, &st->plan);
+}
+
+static struct err *stage_start(struct build *b, size_t index)
+{
+    static struct err *(*const start[])(struct build *, size_t) = {
+        [PLAN_BASE_SCRATCH] = start_from_scratch,
+        [PLAN_BASE_STAGE] = start_from_stage,
+        [PLAN_BASE_IMAGE] = start_from_image,
+    };
+    const struct plan_stage *ps = &b->o.plan->stages[index];
+    const struct srcpos pos = place_of(b, b->o.plan->df->instrs[ps->first].line);
+
+    config_init(&b->stages[index].config, &ps->platform);
+    return err_at(start[ps->base](b, index), &pos);
+}
+
+struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret)
+{
+    struct stage_run *st = &b->stages[index];
+    const struct plan_stage *ps = &b->o.plan->stages[index];
+    struct rootfs *from;
+
+    if (!st->rootfs && ps->base == PLAN_BASE_STAGE) {
+        TRY(stage_rootfs(b, ps->base_stage, &from));
+        TRY(rootfs_fork(from, &st->rootfs));
+    } else if (!st->rootfs) {
+        if (st->base)
+            TRY(base_unpack(b, st->base));
+        TRY(rootfs_new(b->o.snapshotter, st->base ? st->base->config.diff_ids : NULL,
+                       st->base ? st->base->config.n_diff_ids : 0, &st->rootfs));
+    }
+    *ret = st->rootfs;
+    return NULL;
+}
+
+/* ---- steps ---- */
+
+struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r, const struct owner *new_files)
+{
+    const struct commit_opts opts = { .mode = b->o.snapshot_mode,
+                                      .new_files = new_files ? *new_files : (struct owner){ 0 },
+                                      .clamp_mtime_s = b->o.clamp_mtime_s,
+                                      .ignore = b->o.ignore_paths };
+    AUTO(blob_writer_free) struct blob_writer *w = NULL;
+    AUTO(compress_free) struct compressor *c = NULL;
+    struct compress_result result;
+    struct commit_stats stats;
+
+    struct err *e = blob_writer_new(b->o.store, &w);
+    if (!e)
+        e = compress_new(&b->o.compress, blob_writer_sink(w), &c);
+    if (e) {
+        rootfs_abort(r);
+        return e;
+    }
+    TRY(err_wrap(rootfs_commit(r, &opts, compress_sink(c), &stats), "cannot write the step's layer"));
+    TRY(compress_end(c, &result));
+    TRY(blob_writer_commit(w, &result.digest));
+    struct layer l = { .diff_id = result.diff_id };
+    l.desc.digest = result.digest;
+    l.desc.size_bytes = result.size_bytes; /* its media type follows from the image's format, at the end */
+    vec_push(&st->layers, l);
+    config_add_diff_id(&st->config, &result.diff_id);
+    b->now.has_layer = true;
+    b->now.layer_bytes = result.size_bytes;
+    b->stats.own_layers++;
+    return NULL;
+}
+
+static struct err *do_step(struct build *b, size_t index, const struct step *step)
+{
+    static struct err *(*const by_kind[])(struct build *, struct stage_run *, struct rootfs *, const struct step *) = {
+        [STEP_RUN] = step_run,
+        [STEP_COPY] = step_copy,
+        [STEP_WORKDIR] = step_workdir,
+    };
+    struct rootfs *r;
+
+    TRY(cancel_check(b->o.cancel));
+    TRY(stage_rootfs(b, index, &r));
+    return by_kind[step->kind](b, &b->stages[index], r, step);
+}
+
+/* One step with its lines of progress. */
+static struct err *show_step(struct build *b, size_t index, const struct step *step, const struct progress_step *show)
+{
+    const struct progress *p = b->o.progress;
+    const struct srcpos pos = place_of(b, step->line);
+    int64_t start = now_ms();
+
+    b->now = *show;
+    p->begin(p->ctx, &b->now);
+    struct err *e = do_step(b, index, step);
+    struct progress_step end = *show; /* a stage that was built on the way has used b->now */
+    end.has_layer = !e && b->now.has_layer;
+    end.layer_bytes = b->now.layer_bytes;
+    end.duration_ms = now_ms() - start;
+    p->end(p->ctx, &end, e != NULL);
+    return err_at(e, &pos);
+}
+
+static size_t count_steps(const struct stage_plan *sp)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < sp->n_steps; i++)
+        n += sp->steps[i].kind != STEP_META;
+    return n;
+}
+
+static struct err *run_steps(struct build *b, size_t index)
+{
+    struct stage_run *st = &b->stages[index];
+    const char *name = b->o.plan->stages[index].name;
+    AUTO_FREE char *label = name ? xstrdup(name) : xasprintf("stage-%zu", index);
+    struct progress_step show = { .stage = label, .total = count_steps(&st->plan) };
+
+    for (size_t i = 0; i < st->plan.n_steps; i++) {
+        const struct step *step = &st->plan.steps[i];
+
+        if (step->kind != STEP_META) {
+            show.number++;
+            show.text = step->display;
+            TRY(show_step(b, index, step, &show));
+        }
+        config_add_history(&st->config, b->created, step->created_by, "copyup", step->kind == STEP_META);
+    }
+    return NULL;
+}
+
+/* What the plan says of the configuration, beside what the steps added to history and layers. */
+static void take_plan_config(struct stage_run *st)
+{
+    struct image_config full = { 0 };
+
+    config_copy(&full, &st->plan.config);
+    for (size_t i = full.n_diff_ids; i < st->config.n_diff_ids; i++)
+        config_add_diff_id(&full, &st->config.diff_ids[i]);
+    for (size_t i = full.n_history; i < st->config.n_history; i++) {
+        const struct history *h = &st->config.history[i];
+
+        config_add_history(&full, h->created, h->created_by, h->comment, h->empty_layer);
+    }
+    config_release(&st->config);
+    st->config = full;
+}
+
+/* Depth first: what a step copies from is built when the step is reached, so a stage that nobody reaches is never
+ * built. */
+struct err *stage_build(struct build *b, size_t index)
+{
+    struct stage_run *st = &b->stages[index];
+
+    if (st->done)
+        return NULL;
+    TRY(stage_start(b, index));
+    TRY(run_steps(b, index));
+    take_plan_config(st);
+    st->done = true;
+    return NULL;
+}
+
+void stage_release(struct stage_run *st)
+{
+    rootfs_free(st->rootfs);
+    vec_free(&st->layers);
+    stage_plan_release(&st->plan);
+    config_release(&st->config);
+}

@@ -1,0 +1,135 @@
+#include "build/build_priv.h"
+#include "build/copy.h"
+#include "sys/path.h"
+#include "sys/user.h"
+
+#include <string.h>
+
+static void note_owner(void *ctx, const char *path, const struct owner *o)
+{
+    rootfs_note_owner(ctx, path, o);
+}
+
+/* The root that the sources are in: a stage (built now if it was not), an image, or the context. */
+static struct err *open_source(struct build *b, const struct step *step, const struct platform *platform,
+                               struct copy_spec *spec)
+{
+    struct base_image *image;
+    struct rootfs *r;
+
+    spec->from_image = step->from_stage || step->from_image;
+    if (step->from_stage) {
+        TRY(stage_build(b, step->from_index));
+        TRY(stage_rootfs(b, step->from_index, &r));
+        return rootfs_view(r, &spec->from_fd);
+    }
+    if (step->from_image) {
+        TRY(base_get(b, step->from_image, platform, &image));
+        return base_view(b, image, &spec->from_fd);
+    }
+    spec->from_fd = context_fd(b->o.context);
+    spec->ignore = context_ignore(b->o.context);
+    return NULL;
+}
+
+static struct err *copy_all(struct build *b, const struct step *step, int root_fd, struct copy_spec *spec)
+{
+    struct copy_stats stats;
+
+    for (size_t i = 0; i < step->n_files; i++) {
+        struct copy_spec file = *spec;
+
+        file.sources = (struct strs){ 0 };
+        file.inline_name = step->files[i].name;
+        file.inline_data = step->files[i].data;
+        file.inline_len = strlen(step->files[i].data);
+        file.inline_mtime_s = b->o.created_s;
+        TRY(copy_into(root_fd, &file, &stats));
+    }
+    return spec->sources.n ? copy_into(root_fd, spec, &stats) : NULL;
+}
+
+static struct err *copy_step(struct build *b, struct rootfs *r, const struct step *step, int root_fd,
+                             struct copy_spec *spec)
+{
+    AUTO(ignore_free) struct ignore *exclude = NULL;
+    struct owner chown = { 0 };
+
+    if (step->exclude.n)
+        TRY(ignore_from_patterns(&step->exclude, &exclude));
+    if (step->chown) {
+        TRY(err_wrap(user_lookup_chown(root_fd, step->chown, &chown.uid, &chown.gid), "cannot use --chown=%s",
+                     step->chown));
+        spec->chown = &chown;
+    }
+    spec->exclude = exclude;
+    spec->ctx = r;
+    return copy_all(b, step, root_fd, spec);
+}
+
+struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step)
+{
+    struct copy_spec spec = { .sources = step->sources, /* borrowed */
+                              .dest = step->dest,
+                              .chmod = step->chmod,
+                              .add = step->add,
+                              .unpack = step->unpack,
+                              .parents = step->parents,
+                              .link = step->link,
+                              .owners = b->o.sandbox->owners,
+                              .note_owner = note_owner,
+                              .cancel = b->o.cancel };
+    const char *root;
+    int root_fd;
+
+    TRY(open_source(b, step, &st->config.platform, &spec));
+    TRY(rootfs_begin(r, &root_fd, &root));
+    struct err *e = copy_step(b, r, step, root_fd, &spec);
+    if (e) {
+        rootfs_abort(r);
+        return e;
+    }
+    return stage_commit(b, st, r, NULL);
+}
+
+/* ---- WORKDIR ---- */
+
+struct made {
+    enum owner_mode owners;
+    struct owner owner;
+};
+
+static struct err *give_dir(void *ctx, int fd, const char *path)
+{
+    const struct made *m = ctx;
+    struct stat st;
+    bool stored;
+
+    if (fstat(fd, &st) < 0)
+        return err_sys(errno, "cannot make directory '%s'", path);
+    return owner_set(m->owners, fd, &st, &m->owner, &stored);
+}
+
+static struct err *make_workdir(struct build *b, int root_fd, const struct step *step)
+{
+    struct made made = { .owners = b->o.sandbox->owners };
+    AUTO_CLOSE int fd = -1;
+
+    if (*step->user)
+        TRY(user_lookup_chown(root_fd, step->user, &made.owner.uid, &made.owner.gid));
+    return path_mkdirs(root_fd, step->dir, 0755, give_dir, &made, &fd);
+}
+
+struct err *step_workdir(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step)
+{
+    const char *root;
+    int root_fd;
+
+    TRY(rootfs_begin(r, &root_fd, &root));
+    struct err *e = make_workdir(b, root_fd, step);
+    if (e) {
+        rootfs_abort(r);
+        return e;
+    }
+    return stage_commit(b, st, r, NULL);
+}

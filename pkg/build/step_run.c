@@ -1,0 +1,111 @@
+#include "build/build_priv.h"
+#include "sys/file.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+static const char *meaning(int code)
+{
+    switch (code) {
+    case 126:
+        return "126 means: the command was found but could not be executed. Check its permissions and its #! line.";
+    case 127:
+        return "127 means: command not found. Check that the image has it and that PATH names its directory.";
+    case 137:
+        return "137 means: killed (SIGKILL), often for want of memory.";
+    case 139:
+        return "139 means: crashed (SIGSEGV), often a binary of another architecture or a damaged library.";
+    case 143:
+        return "143 means: ended by SIGTERM.";
+    default:
+        return NULL;
+    }
+}
+
+static struct err *memory_error(const struct build *b, const struct step *step, const struct run_result *r)
+{
+    AUTO(buf_release) struct buf limit = BUF_INIT;
+
+    if (b->o.limits->memory_bytes != UINT64_MAX)
+        buf_printf(&limit, " of %llu MiB", (unsigned long long)(b->o.limits->memory_bytes >> 20));
+    struct err *e =
+        err_new(ERR_MEMORY, "'%s' was killed: the pod's memory limit%s was reached (its largest process used %llu MiB)",
+                step->display, buf_str(&limit), (unsigned long long)(r->peak_bytes >> 20));
+    return err_hint(e, "Raise resources.limits.memory of the step, or let the command use less (fewer parallel jobs).");
+}
+
+static struct err *check_result(const struct build *b, const struct step *step, const struct run_result *r)
+{
+    if (r->oom_killed)
+        return memory_error(b, step, r);
+    if (r->exit_code == 0)
+        return NULL;
+    struct err *e = r->signal ? err_new(ERR_COMMAND, "'%s' was killed by signal %d (%s)", step->display, r->signal,
+                                        strsignal(r->signal)) // NOLINT(concurrency-mt-unsafe)
+                              : err_new(ERR_COMMAND, "'%s' failed with exit code %d", step->display, r->exit_code);
+    const char *hint = meaning(r->exit_code);
+    e = err_set_exit(e, r->exit_code);
+    return hint ? err_hint(e, "%s", hint) : e;
+}
+
+static void show_output(void *ctx, const char *p, size_t n)
+{
+    const struct progress *progress = ((struct build *)ctx)->o.progress;
+
+    progress->output(progress->ctx, p, n);
+}
+
+/* A here-document with #! is a program: it is bound into the root for the time of the RUN. */
+static struct err *write_script(struct build *b, const struct step *step, char **ret_path)
+{
+    AUTO_FREE char *path = xasprintf("%s/script-%d", store_build_dir(b->o.store), step->line);
+
+    TRY(file_write_atomic(path, step->script, strlen(step->script), 0755));
+    *ret_path = steal(&path);
+    return NULL;
+}
+
+static struct err *run_command(struct build *b, const struct step *step, const char *root, const struct user_ids *user)
+{
+    AUTO_FREE char *script = NULL, *target = NULL;
+    struct run_mount mount = { .readonly = true };
+    struct run_spec spec = { .root = root,
+                             .argv = step->argv, /* borrowed: sandbox_run only reads them */
+                             .env = step->env,
+                             .cwd = step->cwd,
+                             .user = *user,
+                             .network = step->network_none ? RUN_NETWORK_NONE : RUN_NETWORK_DEFAULT,
+                             .mounts = &mount,
+                             .output = show_output,
+                             .ctx = b };
+    struct run_result result;
+
+    if (step->script) {
+        TRY(write_script(b, step, &script));
+        target = xasprintf("/dev/pipes/%s", step->script_name);
+        mount.source = script;
+        mount.target = target;
+        spec.n_mounts = 1;
+    }
+    TRY(sandbox_run(b->o.sandbox, &spec, &result));
+    return check_result(b, step, &result);
+}
+
+struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step)
+{
+    struct user_ids user = { 0 };
+    const char *root;
+    int root_fd;
+
+    TRY(rootfs_begin(r, &root_fd, &root));
+    struct err *e = user_lookup(root_fd, *step->user ? step->user : "0", &user);
+    if (!e)
+        e = run_command(b, step, root, &user);
+    const struct owner new_files = { .uid = user.uid, .gid = user.gid };
+    user_ids_release(&user);
+    if (e) {
+        rootfs_abort(r);
+        return e;
+    }
+    return stage_commit(b, st, r, &new_files);
+}
