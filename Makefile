@@ -103,7 +103,7 @@ lint: headers tidy
 	hack/check-layers.sh
 	@! grep -nwE '($(BANNED)) *\(' pkg/*/*.[ch] cmd/*/*.[ch]
 	clang-format --dry-run -Werror $(wildcard pkg/*/*.[ch] cmd/*/*.[ch] tests/*/*.[ch])
-	shellcheck hack/*.sh hack/setup .ci/run
+	shellcheck hack/*.sh hack/setup .ci/run tests/static/run
 run: setup
 	+@$(MAKE) $(JOBS) all
 	@hack/run-example.sh $(BUILD)

@@ -1,0 +1,124 @@
+"""The base images: small ones written here from Debian's busybox-static, and a Debian one by mmdebstrap (kept in build/cache)."""
+import os
+import subprocess
+import struct
+
+from lib.image import Image, Layer
+
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PASSWD = b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\napp:x:1001:1002:app:/home/app:/bin/sh\n"
+GROUP = b"root:x:0:\ndaemon:x:1:\napp:x:1002:\nextra:x:1500:app\n"
+DEBIAN_PACKAGES = "libcap2-bin,attr"
+# cap_net_bind_service+ep as stored in a security.capability attribute, version 2 (linux/capability.h)
+FILE_CAPS = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
+
+
+def busybox_layer():
+    with open("/bin/busybox", "rb") as f:
+        program = f.read()
+    applets = subprocess.run(["/bin/busybox", "--list"], stdout=subprocess.PIPE, check=True, text=True).stdout.split()
+    layer = Layer()
+    for path, mode in (("bin", 0o755), ("dev", 0o755), ("etc", 0o755), ("home", 0o755), ("proc", 0o555), ("root", 0o700),
+                       ("sbin", 0o755), ("sys", 0o555), ("tmp", 0o1777), ("usr", 0o755), ("usr/bin", 0o755), ("var", 0o755)):
+        layer.add(path, kind="dir", mode=mode)
+    layer.add("home/app", kind="dir", uid=1001, gid=1002)
+    layer.add("etc/passwd", PASSWD).add("etc/group", GROUP)
+    layer.add("bin/busybox", program, mode=0o755)
+    for applet in applets:
+        if applet != "busybox":
+            layer.add("bin/" + applet, kind="symlink", target="busybox")
+    return layer.bytes()
+
+
+def busybox(layers=(), config=None, oci=True):
+    merged = {"Env": [PATH], "Cmd": ["sh"]}
+    merged.update(config or {})
+    return Image([BUSYBOX] + list(layers), merged, oci)
+
+
+def odd_layer():
+    """Everything that a layer can hold and that a builder tends to lose."""
+    layer = Layer()
+    layer.add("odd", kind="dir", uid=7, gid=8, mode=0o2775)
+    layer.add("odd/plain", b"plain\n", uid=1234, gid=5678, mode=0o640, mtime=1234567890)
+    layer.add("odd/one", b"shared\n").add("odd/two", kind="hardlink", target="odd/one").add("odd/three", kind="hardlink", target="odd/one")
+    layer.add("odd/setuid", b"#!/bin/sh\n", mode=0o4755).add("odd/setgid", b"#!/bin/sh\n", mode=0o2711, gid=42)
+    layer.add("odd/caps", b"#!/bin/sh\n", mode=0o755, xattrs={"security.capability": FILE_CAPS})
+    layer.add("odd/xattr", b"x\n", xattrs={"user.note": b"kept"})
+    layer.add("odd/link", kind="symlink", target="plain", uid=11, gid=12)
+    layer.add("odd/fifo", kind="fifo", mode=0o600, uid=3)
+    layer.add("odd/null", kind="char", device=(1, 3), mode=0o666)
+    layer.add("odd/" + "n" * 255, b"long name\n")
+    layer.add("odd/\u00e4\u6f22 blank", b"utf-8\n")
+    layer.add("odd/dir", kind="dir", uid=20, gid=21, mode=0o750)
+    layer.add("odd/dir/a", b"a\n", uid=22).add("odd/dir/sub", kind="dir").add("odd/dir/sub/b", b"b\n")
+    layer.add("odd/gone", b"gone\n").add("odd/tree", kind="dir").add("odd/tree/x", b"x\n").add("odd/tree/y", b"y\n")
+    return layer.bytes()
+
+
+def many_layers():
+    layers = [Layer().add("many", kind="dir").bytes()]
+    for i in range(1, 128):
+        layers.append(Layer().add("many", kind="dir").add("many/%03d" % i, b"%d\n" % i).add("many/last", b"%d\n" % i).bytes())
+    layers.append(Layer().add("many", kind="dir").add("many/.wh.001", b"").bytes())
+    return layers
+
+
+def evil_parent():
+    return [Layer().add("../../../../../../../tmp/escaped-parent", b"out\n").bytes()]
+
+
+def evil_symlink():
+    """A link to the root, and to a place above, then files through them: they must land inside the image's root."""
+    layer = Layer().add("abs", kind="symlink", target="/").add("up", kind="symlink", target="../../../../../../..")
+    layer.add("abs/tmp/escaped-abs", b"in\n").add("up/tmp/escaped-up", b"in\n")
+    return [layer.bytes()]
+
+
+def evil_hardlink():
+    return [Layer().add("stolen", kind="hardlink", target="../../../../../../../etc/shadow").bytes()]
+
+
+def debian(cache):
+    """The tar of a Debian root, made once."""
+    path = os.path.join(cache, "debian-%s.tar" % DEBIAN_PACKAGES.replace(",", "-"))
+    if not os.path.exists(path):
+        os.makedirs(cache, exist_ok=True)
+        part = "%s.%d" % (path, os.getpid())
+        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + DEBIAN_PACKAGES, "--dpkgopt=path-exclude=/usr/share/man/*",
+                        "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*", "bookworm", part + ".tar"],
+                       stdin=subprocess.DEVNULL, check=True)
+        os.rename(part + ".tar", path)
+    with open(path, "rb") as f:
+        return Image([f.read()], {"Env": [PATH], "Cmd": ["bash"]}, oci=False)
+
+
+BUSYBOX = busybox_layer()
+MAKERS = {
+    "busybox": busybox,
+    "busybox-docker": lambda: busybox(oci=False),
+    "odd": lambda: busybox([odd_layer()]),
+    "many": lambda: busybox(many_layers()),
+    "onbuild": lambda: busybox(config={"OnBuild": ["RUN echo triggered > /triggered", "LABEL from=parent"]}),
+    "config": lambda: busybox(config={"User": "app", "WorkingDir": "/home/app", "Entrypoint": ["/bin/echo"], "Cmd": ["base"],
+                                      "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}, "Labels": {"a": "base", "b": "base"}}),
+    "evil-parent": lambda: busybox(evil_parent()),
+    "evil-symlink": lambda: busybox(evil_symlink()),
+    "evil-hardlink": lambda: busybox(evil_hardlink()),
+    "wrong-digest": lambda: busybox([Layer().add("f", b"content\n").bytes()]),
+}
+
+
+def provide(registry, names, cache):
+    """Pushes the named images as base/NAME; returns {name: why not} for those that cannot be made here."""
+    missing = {}
+    for name in sorted(names):
+        try:
+            made = debian(cache) if name == "debian" else MAKERS[name]()
+        except (OSError, subprocess.CalledProcessError) as e:
+            missing[name] = "no base image %s: %s" % (name, e)
+            continue
+        made.push(registry, "base/" + name)
+        if name == "wrong-digest":
+            registry.spoil(made.layers[-1]["digest"])
+    return missing

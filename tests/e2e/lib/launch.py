@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+"""launch.py SPEC.json: runs one command as a pod would, and reports what it left behind.
+
+The command gets a mount namespace of its own: the case's directory at /mnt, empty /tmp, /var/tmp and /dev/shm. This process
+is the reaper of everything that the command starts, so what is still alive when it ends is seen. The report (JSON, spec
+"report") has: code, signal, peak_kib, seconds, left_processes, left_files. Run as root."""
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE, PR_SET_CHILD_SUBREAPER = 0x20000, 4096, 16384, 1 << 18, 36
+OVERLAY_MAGIC = 0x794C7630
+EMPTY = ["/tmp", "/var/tmp", "/dev/shm"]
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check(result, what):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), what)
+
+
+def mount(source, target, kind=None, flags=0, options=None):
+    check(libc.mount(source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags),
+                     options and options.encode()), "mount " + target)
+
+
+def on_overlay(path):
+    buf = (ctypes.c_long * 32)()
+    check(libc.statfs(path.encode(), buf), "statfs " + path)
+    return buf[0] == OVERLAY_MAGIC
+
+
+def enter(spec):
+    check(libc.unshare(CLONE_NEWNS), "unshare")
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    for path in EMPTY:
+        mount("tmpfs", path, "tmpfs", 0, "mode=1777")
+    mount(spec["home"], "/mnt", None, MS_BIND)
+    size = spec.get("state_size")
+    if not size and on_overlay("/mnt"):  # an overlay cannot be the upper layer of another
+        size = "4G"
+    if size:
+        mount("tmpfs", "/mnt/state", "tmpfs", 0, "size=%s,mode=0755,uid=%d,gid=%d" % (size, spec["uid"], spec["uid"]))
+
+
+def spawn(spec):
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        for fd, path, flags in ((0, "/dev/null", os.O_RDONLY), (1, spec["stdout"], os.O_WRONLY), (2, spec["stderr"], os.O_WRONLY)):
+            os.dup2(os.open(path, flags), fd)
+        os.chdir(spec["cwd"])
+        os.umask(0o022)
+        os.execve(spec["argv"][0], spec["argv"], spec["env"])
+    except OSError as e:
+        os.write(2, ("launch: %s\n" % e).encode())
+    os._exit(127)
+
+
+def wait(pid, spec):
+    """(status, rusage); sends the spec's signal once its text was printed, and kills after the time limit."""
+    start = time.monotonic()
+    wanted = spec.get("signal")
+    while True:
+        done, status, usage = os.wait4(pid, os.WNOHANG)
+        if done:
+            return status, usage
+        with open(spec["stdout"], errors="replace") as f:
+            if wanted and wanted["after"] in f.read():
+                os.kill(pid, getattr(signal, "SIG" + wanted["name"]))
+                wanted = None
+        if time.monotonic() - start > spec["seconds"]:
+            os.kill(pid, signal.SIGKILL)
+            wanted = None
+        time.sleep(0.02)
+
+
+def children():
+    """Living children of ours: whatever lost its parent came to us."""
+    out = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % name, errors="replace") as f:
+                head, tail = f.read().rsplit(")", 1)
+        except OSError:
+            continue
+        if int(tail.split()[1]) == os.getpid() and tail.split()[0] not in "ZX":
+            out.append((int(name), head.split("(", 1)[1]))
+    return out
+
+
+def main():
+    with open(sys.argv[1]) as f:
+        spec = json.load(f)
+    enter(spec)
+    check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+    start = time.monotonic()
+    status, usage = wait(spawn(spec), spec)
+    seconds = time.monotonic() - start
+    left = children()
+    for pid, _ in left:
+        os.kill(pid, signal.SIGKILL)
+    files = [os.path.join(d, n) for top in EMPTY for d, dirs, names in os.walk(top) for n in dirs + names]
+    with open(spec["report"], "w") as f:
+        json.dump({"code": os.waitstatus_to_exitcode(status), "peak_kib": usage.ru_maxrss, "seconds": seconds,
+                   "left_processes": ["%d %s" % p for p in left], "left_files": files}, f)
+
+
+main()
