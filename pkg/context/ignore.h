@@ -1,5 +1,5 @@
-/* ignore.h - .dockerignore patterns: cleaned, compiled once, matched as moby/patternmatcher documents it (last match wins, "!"
- * includes again, "**" any depth, a match of a parent excludes what is below). Pure; immutable once made. */
+/* ignore.h - .dockerignore patterns: cleaned, compiled once, matched as moby/patternmatcher documents it (last match
+ * wins, "!" includes again, "**" any depth, a match of a parent excludes what is below). Pure; immutable once made. */
 #ifndef CONTEXT_IGNORE_H
 #define CONTEXT_IGNORE_H
 
@@ -22,6 +22,15 @@ const struct strs *ignore_patterns(const struct ignore *g);
 bool ignore_excludes(const struct ignore *g, const char *path);
 /* For a walk: may a directory that is excluded be skipped whole, because no "!" pattern can include something below? */
 bool ignore_can_skip_below(const struct ignore *g, const char *dir);
+/* The same for patterns that say what to take (COPY --parents): can nothing below dir match one that has no "!"? */
+bool ignore_none_below(const struct ignore *g, const char *dir);
+/* ignore_excludes() as a walk of a tree does it, where each directory's answer is kept and what is below starts from
+ * it: the answers differ from ignore_excludes() where a "!" names a directory that an earlier pattern excluded in part,
+ * and builds are judged by these. `parent` is the state of the directory that holds path, NULL at the top; ret_state
+ * has ignore_state_size() bytes and is only needed for directories (may be NULL). */
+size_t ignore_state_size(const struct ignore *g);
+bool ignore_excludes_in(const struct ignore *g, const char *path, const unsigned char *parent,
+                        unsigned char *ret_state);
 void ignore_free(struct ignore *g);
 DEFINE_CLEANUP(struct ignore *, ignore_free);
 
