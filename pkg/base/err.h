@@ -48,11 +48,11 @@ struct err;
 
 /* Makes an error. The message: lower case, no full stop, names the object in
  * single quotes: "cannot open file '%s'". */
-MUST_USE struct err *err_new(enum err_kind kind, const char *fmt, ...) PRINTF(2, 3);
+MUST_USE struct err *err_new(enum err_kind kind, const char *fmt, ...) PRINTF(2, 3) __attribute__((returns_nonnull));
 
 /* As err_new, with strerror(errnum) as the reason. The kind follows from errnum: ENOSPC, EDQUOT,
  * EROFS, EIO are ERR_DISK, all others ERR_POD; err_set_kind() overrides. */
-MUST_USE struct err *err_sys(int errnum, const char *fmt, ...) PRINTF(2, 3);
+MUST_USE struct err *err_sys(int errnum, const char *fmt, ...) PRINTF(2, 3) __attribute__((returns_nonnull));
 
 /* Puts a message in front: "what we were doing", with e as the reason.
  * Takes e; keeps its kind, exit code and place. NULL stays NULL. */

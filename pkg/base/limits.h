@@ -31,6 +31,8 @@
 #define LIMIT_PAX_BYTES             (1024 * 1024)      /* extended header of one tar entry */
 #define LIMIT_OWNER_TABLE_BYTES                                                                                        \
     (256 * 1024 * 1024)                           /* owners of a layer's symlinks and other files without attributes */
+#define LIMIT_SPARSE_PARTS     262144             /* pieces of data of one sparse file in a tar archive */
+#define LIMIT_XZ_MEMORY_BYTES  (128 * 1024 * 1024) /* what decompressing .xz may take (xz -9: 65 MiB) */
 #define LIMIT_WALK_DEPTH       2048               /* nesting of directories in a tree that we walk */
 #define LIMIT_RUN_ORDERS_BYTES (16 * 1024 * 1024) /* orders of one RUN: arguments, environment, script */
 #define LIMIT_RUN_TAIL_BYTES   (16 * 1024)        /* last output of a RUN, kept to show it again on failure */

@@ -1,8 +1,8 @@
 /* compress.h - turns a tar stream into a layer blob: compresses in parallel and computes both digests on the way.
  *
- * gzip: independent members of 1 MiB of input (libdeflate), concatenated; zstd: independent frames of 1 MiB. The framing is
- * fixed, so the bytes depend on the input and the level alone, never on threads, CPU or limits.
- * Memory: (threads + 2) blocks in, as many out. One thread writes; the workers are the module's own. */
+ * gzip: independent members of 1 MiB of input (libdeflate), concatenated; zstd: independent frames of 1 MiB. The
+ * framing is fixed, so the bytes depend on the input and the level alone, never on threads, CPU or limits. Memory:
+ * (threads + 2) blocks in, as many out. One thread writes; the workers are the module's own. */
 #ifndef TAR_COMPRESS_H
 #define TAR_COMPRESS_H
 

@@ -1,5 +1,5 @@
-/* decompress.h - reads a compressed stream of any kind we know, told by its first bytes: gzip (any number of members), zstd,
- * bzip2, xz, or none of them. Streaming, bounded memory. One thread at a time. */
+/* decompress.h - reads a compressed stream of any kind we know, told by its first bytes: gzip (any number of members),
+ * zstd, bzip2, xz, or none of them. Streaming, bounded memory. One thread at a time. */
 #ifndef TAR_DECOMPRESS_H
 #define TAR_DECOMPRESS_H
 
@@ -8,7 +8,8 @@
 
 struct decompressor;
 
-/* `in` must outlive it. Damaged or truncated data is ERR_REGISTRY (callers reading context files set their own kind). */
+/* `in` must outlive it. Damaged or truncated data is ERR_REGISTRY (callers reading context files set their own kind).
+ */
 MUST_USE struct err *decompress_new(struct source in, struct decompressor **ret);
 struct source decompress_source(struct decompressor *d);
 /* "gzip", "zstd", "bzip2", "xz" or "none". */

@@ -1,7 +1,7 @@
-/* tar.h - tar streams, entry by entry. Writing is deterministic pax (POSIX.1-2001): the same entries give the same bytes; pax
- * records only where ustar cannot say it; SCHILY.xattr.* for extended attributes; no names of users, no atime or ctime.
- * Reading takes what others write: ustar, pax, GNU, old v7; sparse files; it is bounded by base/limits.h.
- * Follows OCI image-spec layer.md. One thread at a time per reader or writer. */
+/* tar.h - tar streams, entry by entry. Writing is deterministic pax (POSIX.1-2001): the same entries give the same
+ * bytes; pax records only where ustar cannot say it; SCHILY.xattr.* for extended attributes; no names of users, no
+ * atime or ctime. Reading takes what others write: ustar, pax, GNU, old v7; sparse files; it is bounded by
+ * base/limits.h. Follows OCI image-spec layer.md. One thread at a time per reader or writer. */
 #ifndef TAR_TAR_H
 #define TAR_TAR_H
 
@@ -20,16 +20,16 @@ struct tar_xattr {
 };
 
 struct tar_entry {
-    char *path;            /* "a/b/c", no leading '/', directories without trailing '/'; as stored, not yet checked for ".." */
-    char *link;            /* target of a symlink or hard link, else NULL */
-    bool hardlink;         /* link names another entry of this archive (path form as `path`) */
-    mode_t mode;           /* type and permission bits; for a hard link the type is S_IFREG */
+    char *path;    /* "a/b/c", no leading '/', directories without trailing '/'; as stored, not yet checked for ".." */
+    char *link;    /* target of a symlink or hard link, else NULL */
+    bool hardlink; /* link names another entry of this archive (path form as `path`) */
+    mode_t mode;   /* type and permission bits; for a hard link the type is S_IFREG */
     uint32_t uid, gid;
-    uint64_t size_bytes;   /* of the data that follows; 0 unless regular */
+    uint64_t size_bytes; /* of the data that follows; 0 unless regular */
     struct timespec mtime;
     unsigned major, minor; /* of devices */
     struct tar_xattr *xattrs;
-    size_t n_xattrs;       /* the writer sorts them by name */
+    size_t n_xattrs; /* the writer sorts them by name */
 };
 void tar_entry_release(struct tar_entry *e);
 static inline void tar_entry_release_auto(struct tar_entry *e)
@@ -50,8 +50,8 @@ DEFINE_CLEANUP(struct tar_writer *, tar_writer_free);
 struct tar_reader;
 /* `in` is the uncompressed stream; it must outlive the reader. */
 MUST_USE struct err *tar_reader_new(struct source in, struct tar_reader **ret);
-/* The next entry (the caller releases it), or *ret_found = false at the end. Data not read of the entry before is skipped.
- * Damaged archives are ERR_REGISTRY. */
+/* The next entry (the caller releases it), or *ret_found = false at the end. Data not read of the entry before is
+ * skipped. Damaged archives are ERR_REGISTRY. */
 MUST_USE struct err *tar_read_entry(struct tar_reader *r, struct tar_entry *ret_entry, bool *ret_found);
 /* Data of the current entry: block of bytes at an offset (holes of sparse files are left out); *ret_len 0 = end.
  * The block is borrowed until the next call. */
