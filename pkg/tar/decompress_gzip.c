@@ -59,17 +59,18 @@ static void give_up_whole(struct gzip *g)
 /* After a member: another one, zeros that fill up a tape's block, or the end. */
 static struct err *next_member(struct decompressor *d, bool *ret_more)
 {
+    bool zeros = false;
+
     *ret_more = false;
-    for (;;) {
+    for (;; d->in_pos++) {
         TRY(decompress_fill(d));
         if (d->in_pos == d->in_len)
             return NULL;
         if (d->in[d->in_pos])
             break;
-        *ret_more = true; /* for now: zeros were seen */
-        d->in_pos++;
+        zeros = true;
     }
-    if (*ret_more || d->in[d->in_pos] != 0x1f)
+    if (zeros || d->in[d->in_pos] != 0x1f)
         return decompress_damaged(d, "something else follows");
     *ret_more = true;
     return NULL;
@@ -101,8 +102,8 @@ static struct err *decode_whole(struct decompressor *d, struct gzip *g)
 static struct err *inflate_some(struct decompressor *d, struct gzip *g, unsigned char *p, size_t n, size_t *ret_len)
 {
     TRY(decompress_fill(d));
-    if (d->in_pos == d->in_len)
-        return decompress_truncated(d);
+    bool no_input = d->in_pos == d->in_len; /* zlib may have something left to give nevertheless */
+
     g->z.next_in = d->in + d->in_pos;
     g->z.avail_in = (uInt)(d->in_len - d->in_pos);
     g->z.next_out = p;
@@ -116,6 +117,8 @@ static struct err *inflate_some(struct decompressor *d, struct gzip *g, unsigned
         g->in_member = false;
     else if (rc != Z_OK && rc != Z_BUF_ERROR)
         return decompress_damaged(d, g->z.msg ? g->z.msg : "it cannot be inflated");
+    else if (no_input && *ret_len == 0)
+        return decompress_truncated(d);
     return NULL;
 }
 

@@ -610,8 +610,9 @@ struct err *tar_read_entry(struct tar_reader *r, struct tar_entry *ret_entry, bo
     }
     if (found)
         TRY(make_entry(r, &h, &e));
-    else
-        r->at_end = true;
+    else if (r->ext.bytes)
+        return damaged(r, "it ends after an extended header");
+    r->at_end = !found;
     *ret_entry = e;
     *ret_found = found;
     e = (struct tar_entry){ 0 };
