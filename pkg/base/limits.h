@@ -6,6 +6,8 @@
 #define LIMIT_ERROR_TEXT_BYTES      (1024 * 1024)      /* one string of an error report between processes */
 #define LIMIT_ERROR_LINKS           10000              /* errors and reasons in one such report */
 #define LIMIT_DOCKERFILE_BYTES      (16 * 1024 * 1024) /* as BuildKit's frontend */
+#define LIMIT_DOCKERFILE_LINE_BYTES (64 * 1024)        /* one line with its end, as BuildKit's frontend */
+#define LIMIT_WORD_DEPTH            500                /* ${a:-${b:-...}} inside each other */
 #define LIMIT_IGNORE_FILE_BYTES     (4 * 1024 * 1024)  /* .dockerignore */
 #define LIMIT_IGNORE_PATTERNS       20000              /* patterns in one .dockerignore */
 #define LIMIT_JSON_BYTES            (16 * 1024 * 1024) /* any JSON document we read */
@@ -30,11 +32,11 @@
 #define LIMIT_XATTR_BYTES           (64 * 1024)        /* XATTR_SIZE_MAX: one extended attribute, or a list of names */
 #define LIMIT_PAX_BYTES             (1024 * 1024)      /* extended header of one tar entry */
 #define LIMIT_OWNER_TABLE_BYTES                                                                                        \
-    (256 * 1024 * 1024)                           /* owners of a layer's symlinks and other files without attributes */
-#define LIMIT_SPARSE_PARTS     262144             /* pieces of data of one sparse file in a tar archive */
+    (256 * 1024 * 1024)                            /* owners of a layer's symlinks and other files without attributes */
+#define LIMIT_SPARSE_PARTS     262144              /* pieces of data of one sparse file in a tar archive */
 #define LIMIT_XZ_MEMORY_BYTES  (128 * 1024 * 1024) /* what decompressing .xz may take (xz -9: 65 MiB) */
-#define LIMIT_WALK_DEPTH       2048               /* nesting of directories in a tree that we walk */
-#define LIMIT_RUN_ORDERS_BYTES (16 * 1024 * 1024) /* orders of one RUN: arguments, environment, script */
-#define LIMIT_RUN_TAIL_BYTES   (16 * 1024)        /* last output of a RUN, kept to show it again on failure */
+#define LIMIT_WALK_DEPTH       2048                /* nesting of directories in a tree that we walk */
+#define LIMIT_RUN_ORDERS_BYTES (16 * 1024 * 1024)  /* orders of one RUN: arguments, environment, script */
+#define LIMIT_RUN_TAIL_BYTES   (16 * 1024)         /* last output of a RUN, kept to show it again on failure */
 
 #endif

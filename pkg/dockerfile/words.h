@@ -1,5 +1,9 @@
-/* words.h - expansion of variables and quotes in Dockerfile words, as BuildKit's shell lexer: $v ${v} ${v:-w} ${v-w} ${v:+w}
- * ${v+w} ${v:?w} ${v?w} ${v#p} ${v##p} ${v%p} ${v%%p} ${v/p/r} ${v//p/r}. Pure. */
+/* words.h - expansion of variables and quotes in Dockerfile words, as BuildKit's shell lexer: $v ${v} ${v:-w} ${v-w}
+ * ${v:+w}
+ * ${v+w} ${v:?w} ${v?w} ${v#p} ${v##p} ${v%p} ${v%%p} ${v/p/r} ${v//p/r}. Pure.
+ *
+ * Which instruction needs what: words of instructions: the file's escape. EXPOSE: words_split. The bodies of
+ * here-documents of COPY and ADD (if df_heredoc.expand): escape '\\' whatever the file says, plain_quotes. */
 #ifndef DOCKERFILE_WORDS_H
 #define DOCKERFILE_WORDS_H
 
@@ -9,10 +13,12 @@
 #include <stdbool.h>
 
 struct words_opts {
-    const struct strs *env; /* NAME=VALUE entries; looked up by name */
+    const struct strs *env; /* NAME=VALUE entries; looked up by name; NULL = none */
     char escape;            /* '\\' or '`' */
-    bool raw_quotes;        /* keep quotes (here-document bodies) */
+    bool raw_quotes;        /* keep quotes, what is in single quotes is not expanded */
+    bool plain_quotes;      /* quotes are characters like all others (here-document bodies) */
     bool raw_escapes;       /* keep escapes */
+    bool keep_unset;        /* $names that are not set stay as written */
     struct strs *unmatched; /* if not NULL: names that were used but not set are added (each once) */
 };
 
