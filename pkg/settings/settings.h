@@ -1,6 +1,7 @@
-/* settings.h - the step's settings: PLUGIN_* variables and secret files to one checked struct. A table with one row a setting (name,
- * aliases, type, default, secret or not, help) feeds the reader, `copyup --help` and docs/settings.md. Knows what each value must
- * look like, not how anything is done. Contract: kaniko-acr's (first present name wins, empty = not set). Immutable once read. */
+/* settings.h - the step's settings: PLUGIN_* variables and secret files to one checked struct. A table with one row a
+ * setting (name, aliases, type, default, secret or not, help) feeds the reader, `copyup --help` and docs/settings.md.
+ * Knows what each value must look like, not how anything is done. Contract: kaniko-acr's (first present name wins,
+ * empty = not set). Immutable once read. */
 #ifndef SETTINGS_SETTINGS_H
 #define SETTINGS_SETTINGS_H
 
@@ -12,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* A secret text: the only way out is secret_reveal(); printing shows ***. */
+/* A secret text: the only way out is secret_reveal(). Nothing prints it: messages show ***. */
 struct secret {
     char *value_; /* do not touch: secret_reveal() */
 };
@@ -20,60 +21,70 @@ const char *secret_reveal(const struct secret *s); /* NULL if not set */
 
 struct settings {
     /* what to build */
-    char *dockerfile, *context, *target, *context_sub_path;
+    char *dockerfile, *target;
+    char *context;          /* a directory, the sub path already applied */
+    char *context_sub_path; /* as given */
     struct strs build_args; /* NAME=VALUE, or NAME alone (then the value of our environment) */
     struct strs labels;     /* NAME=VALUE */
-    struct strs platforms;
+    struct strs platforms;  /* none or one, valid */
+    struct strs secrets_from_env, secrets_from_file, build_contexts; /* id=NAME, id=path, name=folder */
     /* names */
-    char *repo;     /* as given, with the registry's host in front if it had none */
-    char *registry; /* host[:port] */
+    char *repo;       /* as given, with the registry's host in front if it had none */
+    char *registry;   /* host[:port] */
     struct strs tags; /* expanded, automatic tags applied, valid, no duplicates */
+    char *skip_build; /* not NULL: the commit gets no automatic tag and PLUGIN_AUTO_TAG_SKIP=ok: say this and end with
+                         success */
     /* how */
-    char *snapshot_mode;   /* "full", "redo", "time" */
-    char *image_format;    /* "", "docker", "oci" */
-    char *compression;     /* "gzip", "zstd" */
+    char *snapshot_mode;       /* "full", "redo", "time" */
+    char *image_format;        /* "", "docker", "oci" */
+    char *compression;         /* "gzip", "zstd" */
     int64_t compression_level; /* 0 = default */
     bool reproducible, single_snapshot, force;
-    int64_t source_date_epoch; /* -1 = not set */
-    int64_t timeout_ms;        /* 0 = none */
-    char *state_dir;           /* NULL = default */
+    int64_t source_date_epoch;   /* -1 = not set */
+    int64_t timeout_ms;          /* 0 = none */
+    char *state_dir;             /* NULL = default */
     char *snapshotter, *sandbox; /* COPYUP_SNAPSHOTTER, COPYUP_SANDBOX: "auto" or a name */
     struct strs ignore_paths;
     /* registry access */
-    char *username;
+    char *username; /* for `registry`; a service principal's id if only that is given */
     struct secret password;
     char *base_registry, *base_username;
     struct secret base_password;
-    char *client_id, *tenant_id, *subscription_id;
+    char *client_id, *tenant_id, *subscription_id, *authority_host;
     struct secret client_secret, client_certificate, oidc_token;
-    struct strs docker_configs; /* paths of config.json / .dockerconfigjson files that exist */
+    struct strs docker_configs;       /* paths of config.json / .dockerconfigjson files that exist */
     struct secret docker_auth_config; /* DOCKER_AUTH_CONFIG: the document itself */
     struct strs mirrors;
     bool no_mirror_fallback, insecure, insecure_pull, skip_tls_verify, skip_tls_verify_pull;
     struct strs insecure_registries, skip_tls_registries; /* hosts */
-    struct strs registry_certificates; /* host=path */
-    struct strs registry_client_certs; /* host=cert,key */
+    struct strs registry_certificates;                    /* host=path */
+    struct strs registry_client_certs;                    /* host=cert,key */
     char *ca_file;
-    int64_t push_retry, pull_retry;
+    int64_t push_retry, pull_retry; /* -1 = not set */
     bool skip_push_check;
     /* cache */
     bool enable_cache;
-    char *cache_repo;
-    int64_t cache_ttl_h;
+    char *cache_repo;    /* with the registry's host; REPO/cache if the cache is on and none is given */
+    int64_t cache_ttl_h; /* 0 = not set */
     /* outputs */
-    bool no_push, push_only;
+    bool no_push, push_only; /* no_push also when no repository is named */
     char *source_tar_path, *tar_path, *oci_layout_path, *artifact_file, *output_file;
     char *digest_file;
     struct strs image_digest_files, image_tag_digest_files;
     char *verbosity; /* "error", "warn", "info", "debug", "trace" ... */
     char *log_format;
     bool log_timestamp;
-    /* what to tell the user: ignored or misspelt names, settings that changed meaning; one line each */
+    /* what to tell the user: ignored or misspelt names, settings that have no effect; one line each, no secrets */
     struct strs notes;
+    /* what `tags` and `build_args` were made of */
+    bool expand_tag, auto_tag, multiple_build_args;
+    char *auto_tag_suffix, *auto_tag_skip, *commit_ref, *default_branch;
+    struct strs build_args_new, build_args_from_env;
 };
 
-/* Reads environ-like NAME=VALUE entries (and the files they name). All mistakes are found before it returns, joined into one
- * error list of kind ERR_SETTING, each naming the variable, the value (*** for secrets) and what is allowed. */
+/* Reads environ-like NAME=VALUE entries (and the files they name). All mistakes are found before it returns, joined
+ * into one error list of kind ERR_SETTING, each naming the variable, the value (*** for secrets) and what is allowed.
+ */
 MUST_USE struct err *settings_read(char *const *environ_entries, struct settings **ret);
 void settings_free(struct settings *s); /* wipes secrets */
 DEFINE_CLEANUP(struct settings *, settings_free);

@@ -1,0 +1,173 @@
+/* What is built and how: values that must fit together, and what follows from them. */
+#include "oci/platform.h"
+#include "settings/settings_priv.h"
+#include "settings/values.h"
+#include "sys/path.h"
+
+#include <string.h>
+
+static void note(struct reading *r, char *text)
+{
+    strs_take(&r->s->notes, text);
+}
+
+/* "https://..." and the like; dir:// is what kaniko calls a directory. */
+static void check_context(struct reading *r)
+{
+    struct settings *s = r->s;
+    const char *dir = strncmp(s->context, "dir://", 6) == 0 ? s->context + 6 : s->context;
+
+    if (strstr(dir, "://")) {
+        reading_mistake(r, err_hint(err_new(ERR_SETTING, "PLUGIN_CONTEXT is '%.200s', but must be a directory", dir),
+                                    "Fetch the sources in a step before this one."));
+        return;
+    }
+    const char *sub = s->context_sub_path;
+    AUTO_FREE char *clean = sub ? path_clean(sub) : NULL;
+    if (clean && strncmp(clean, "..", 2) == 0 && (clean[2] == '\0' || clean[2] == '/')) {
+        reading_mistake(
+            r, err_new(ERR_SETTING, "PLUGIN_CONTEXT_SUB_PATH is '%.200s', but must stay inside the context", sub));
+        return;
+    }
+    char *joined = sub ? path_join(*dir ? dir : ".", sub) : xstrdup(*dir ? dir : ".");
+    free(s->context);
+    s->context = joined;
+}
+
+/* Do both lists say the same, but for where commas split them? */
+static bool are_twins(const struct strs *commas, const struct strs *semicolons)
+{
+    struct strs split = { 0 };
+    bool same;
+
+    for (size_t i = 0; i < semicolons->n; i++)
+        value_list(semicolons->items[i], ",", &split);
+    same = split.n == commas->n;
+    for (size_t i = 0; same && i < split.n; i++)
+        same = strcmp(split.items[i], commas->items[i]) == 0;
+    strs_release(&split);
+    return same;
+}
+
+static void choose_build_args(struct reading *r)
+{
+    struct settings *s = r->s;
+
+    if (s->build_args_new.n == 0)
+        return;
+    if (s->multiple_build_args || s->build_args.n == 0 || are_twins(&s->build_args, &s->build_args_new))
+        strs_copy(&s->build_args, &s->build_args_new);
+    else
+        note(r, xstrdup("PLUGIN_BUILD_ARGS_NEW is not used: PLUGIN_BUILD_ARGS says something else, and "
+                        "PLUGIN_MULTIPLE_BUILD_ARGS is not true"));
+}
+
+static void check_build_args(struct reading *r)
+{
+    struct settings *s = r->s;
+
+    choose_build_args(r);
+    for (size_t i = 0; i < s->build_args.n; i++)
+        if (s->build_args.items[i][0] == '=') /* the value may be a secret */
+            reading_mistake(r, err_new(ERR_SETTING, "a build argument has no name before its '=' (PLUGIN_BUILD_ARGS)"));
+    for (size_t i = 0; i < s->build_args_from_env.n; i++) {
+        const char *name = s->build_args_from_env.items[i];
+        if (strchr(name, '='))
+            reading_mistake(
+                r,
+                err_new(ERR_SETTING, "PLUGIN_BUILD_ARGS_FROM_ENV has an entry with '=', but must be a list of names"));
+        else
+            strs_add(&s->build_args, name);
+    }
+}
+
+static void check_labels(struct reading *r)
+{
+    const struct strs *labels = &r->s->labels;
+
+    for (size_t i = 0; i < labels->n; i++) {
+        const char *eq = strchr(labels->items[i], '=');
+        if (eq && eq > labels->items[i])
+            continue;
+        reading_mistake(r,
+                        err_hint(err_new(ERR_SETTING, "PLUGIN_CUSTOM_LABELS has '%.200s', but must be NAME=VALUE,...",
+                                         labels->items[i]),
+                                 "A comma ends a label; values cannot have one."));
+    }
+}
+
+static void check_platforms(struct reading *r)
+{
+    const struct strs *list = &r->s->platforms;
+    struct platform p;
+
+    for (size_t i = 0; i < list->n; i++)
+        reading_mistake(
+            r, err_set_kind(err_wrap(platform_parse(list->items[i], &p), "PLUGIN_PLATFORM is wrong"), ERR_SETTING));
+    if (list->n > 1)
+        reading_mistake(r, err_hint(err_new(ERR_SETTING,
+                                            "PLUGIN_PLATFORM names %zu platforms: several platforms in one step "
+                                            "are not supported by this version",
+                                            list->n),
+                                    "Build each in a step of its own."));
+}
+
+static bool text_is(const char *text, const char *word)
+{
+    return text && strcmp(text, word) == 0;
+}
+
+static void check_format(struct reading *r)
+{
+    struct settings *s = r->s;
+    bool zstd = text_is(s->compression, "zstd");
+
+    if (zstd && text_is(s->image_format, "docker"))
+        reading_mistake(r, err_new(ERR_SETTING,
+                                   "PLUGIN_COMPRESSION is zstd, but an image in docker format (PLUGIN_IMAGE_FORMAT) "
+                                   "has gzip layers only"));
+    if (!zstd && s->compression_level > 12)
+        reading_mistake(r, err_new(ERR_SETTING, "PLUGIN_COMPRESSION_LEVEL is %lld, but gzip has levels from 1 to 12",
+                                   (long long)s->compression_level));
+    if (s->compression_level < 0)
+        s->compression_level = 0;
+    if (!s->image_format)
+        s->image_format = xstrdup(zstd ? "oci" : "");
+}
+
+static void check_push_only(struct reading *r)
+{
+    const struct settings *s = r->s;
+
+    if (!s->push_only)
+        return;
+    if (!s->source_tar_path)
+        reading_mistake(r, err_new(ERR_SETTING, "PLUGIN_PUSH_ONLY needs PLUGIN_SOURCE_TAR_PATH: the archive to push"));
+    if (s->no_push)
+        reading_mistake(
+            r, err_new(ERR_SETTING, "PLUGIN_PUSH_ONLY and PLUGIN_NO_PUSH are both true: nothing would be done"));
+    if (!s->repo)
+        reading_mistake(r, err_new(ERR_SETTING, "PLUGIN_PUSH_ONLY needs PLUGIN_REPO: where to push"));
+}
+
+static void check_effects(struct reading *r)
+{
+    for (size_t i = 0; i < settings_table_len; i++) {
+        const struct setting *row = &settings_table[i];
+        if (row->effect == SETTING_REFUSED && reading_asks(r, row))
+            reading_mistake(r, err_new(ERR_SETTING, "%s cannot be used: %s", r->origins[i], row->why));
+    }
+}
+
+void settings_check(struct reading *r)
+{
+    check_context(r);
+    check_build_args(r);
+    check_labels(r);
+    check_platforms(r);
+    check_format(r);
+    check_push_only(r);
+    check_effects(r);
+    if (text_is(r->s->verbosity, "warning"))
+        memcpy(r->s->verbosity, "warn", 5);
+}

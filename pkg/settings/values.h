@@ -1,0 +1,22 @@
+/* values.h - the texts that settings are made of: booleans and numbers as Go's strconv reads them, durations, lists.
+ * Pure. */
+#ifndef SETTINGS_VALUES_H
+#define SETTINGS_VALUES_H
+
+#include "base/strs.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* 1 t T TRUE true True, 0 f F FALSE false False. */
+bool value_bool(const char *text, bool *ret);
+/* Decimal, 0x, 0o or 0, 0b; a sign; underscores between digits after a prefix or in decimals. Must fit 64 bits. */
+bool value_int(const char *text, int64_t *ret);
+/* "1h30m", "90s", "1w2d", "250ms"; a plain number is seconds. Result in milliseconds, at most ten years. */
+bool value_duration(const char *text, int64_t *ret_ms);
+/* The pieces between separators, blanks around them removed, empty ones left out; added to list. */
+void value_list(const char *text, const char *separators, struct strs *list);
+/* Single-character edits (insert, delete, replace, swap neighbours) from a to b, or max + 1 if there are more. */
+int value_distance(const char *a, const char *b, int max);
+
+#endif

@@ -1,0 +1,628 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above first */
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "settings/settings.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define MAX_ENV  12
+#define REPO     "PLUGIN_REPO=shop.azurecr.io/app"
+
+static char dir[64]; /* of files that settings name; also the working directory */
+
+static struct err *read_env(const char *const *env, struct settings **ret)
+{
+    char *entries[MAX_ENV + 1] = { NULL };
+
+    for (size_t i = 0; i < MAX_ENV && env[i]; i++)
+        entries[i] = (char *)(uintptr_t)env[i];
+    return settings_read(entries, ret);
+}
+
+static char *printed(const struct err *e)
+{
+    char *out = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&out, &n);
+
+    err_print(f, e);
+    fclose(f);
+    return out;
+}
+
+static char *joined(const struct strs *l)
+{
+    struct buf b = BUF_INIT;
+
+    for (size_t i = 0; i < l->n; i++)
+        buf_printf(&b, "%s%s", i > 0 ? "|" : "", l->items[i]);
+    return buf_steal(&b);
+}
+
+#define TEXT(m) "text", offsetof(struct settings, m)
+#define LIST(m) "list", offsetof(struct settings, m)
+#define BOOL(m) "bool", offsetof(struct settings, m)
+#define INT(m)  "int", offsetof(struct settings, m)
+#define SEC(m)  "secret", offsetof(struct settings, m)
+
+/* What one member of the struct becomes. NULL = not set. */
+static const struct {
+    const char *name;
+    const char *env[MAX_ENV];
+    const char *type;
+    size_t place;
+    const char *want;
+} values[] = {
+    { "defaults", { REPO }, TEXT(dockerfile), "Dockerfile" },
+    { "default context", { REPO }, TEXT(context), "." },
+    { "default snapshot mode", { REPO }, TEXT(snapshot_mode), "full" },
+    { "default compression", { REPO }, TEXT(compression), "gzip" },
+    { "default format", { REPO }, TEXT(image_format), "" },
+    { "default epoch", { REPO }, INT(source_date_epoch), "-1" },
+    { "default retries", { REPO }, INT(push_retry), "-1" },
+    { "default timeout", { REPO }, INT(timeout_ms), "0" },
+    { "default snapshotter", { REPO }, TEXT(snapshotter), "auto" },
+    { "default state", { REPO }, TEXT(state_dir), NULL },
+    { "empty is not set", { REPO, "PLUGIN_DOCKERFILE=", "PLUGIN_PUSH_RETRY=" }, TEXT(dockerfile), "Dockerfile" },
+    { "empty bool is not set", { REPO, "PLUGIN_NO_PUSH=" }, BOOL(no_push), "false" },
+    { "Dockerfile", { REPO, "PLUGIN_DOCKERFILE=a/b" }, TEXT(dockerfile), "a/b" },
+    { "target", { REPO, "PLUGIN_TARGET=dev" }, TEXT(target), "dev" },
+    { "context", { REPO, "PLUGIN_CONTEXT=src" }, TEXT(context), "src" },
+    { "context as kaniko writes it", { REPO, "PLUGIN_CONTEXT=dir:///w/src" }, TEXT(context), "/w/src" },
+    { "sub path", { REPO, "PLUGIN_CONTEXT=src", "PLUGIN_CONTEXT_SUB_PATH=/a/b/" }, TEXT(context), "src/a/b" },
+    { "first alias", { REPO, "PLUGIN_DESTINATION_TAR_PATH=/b", "PLUGIN_TAR_PATH=/a" }, TEXT(tar_path), "/a" },
+    { "empty first alias", { REPO, "PLUGIN_DESTINATION_TAR_PATH=/b", "PLUGIN_TAR_PATH=" }, TEXT(tar_path), "/b" },
+    { "bool T", { REPO, "PLUGIN_REPRODUCIBLE=T" }, BOOL(reproducible), "true" },
+    { "bool 0", { REPO, "PLUGIN_REPRODUCIBLE=0" }, BOOL(reproducible), "false" },
+    { "hexadecimal", { REPO, "PLUGIN_PUSH_RETRY=0x3" }, INT(push_retry), "3" },
+    { "octal", { REPO, "PLUGIN_IMAGE_DOWNLOAD_RETRY=010" }, INT(pull_retry), "8" },
+    { "epoch", { REPO, "SOURCE_DATE_EPOCH=1700000000" }, INT(source_date_epoch), "1700000000" },
+    { "timeout", { REPO, "PLUGIN_TIMEOUT=1h30m" }, INT(timeout_ms), "5400000" },
+    { "timeout in seconds", { REPO, "PLUGIN_TIMEOUT=90" }, INT(timeout_ms), "90000" },
+    { "list", { REPO, "PLUGIN_REGISTRY_MIRRORS= a , b,,c ," }, LIST(mirrors), "a|b|c" },
+    { "list of nothing", { REPO, "PLUGIN_BUILD_ARGS=," }, LIST(build_args), "" },
+    { "platform", { REPO, "PLUGIN_CUSTOM_PLATFORM=linux/arm64" }, LIST(platforms), "linux/arm64" },
+    { "labels", { REPO, "PLUGIN_CUSTOM_LABELS=a=b,c=d e,f=" }, LIST(labels), "a=b|c=d e|f=" },
+    { "verbosity", { REPO, "PLUGIN_VERBOSITY=warning" }, TEXT(verbosity), "warn" },
+    { "level -1", { REPO, "PLUGIN_COMPRESSION_LEVEL=-1" }, INT(compression_level), "0" },
+    { "zstd means OCI", { REPO, "PLUGIN_COMPRESSION=zstd" }, TEXT(image_format), "oci" },
+    { "OCI and an archive", { REPO, "PLUGIN_IMAGE_FORMAT=oci", "PLUGIN_TAR_PATH=/a" }, TEXT(image_format), "oci" },
+    { "ignored paths", { REPO, "PLUGIN_IGNORE_PATH=/a,/b" }, LIST(ignore_paths), "/a|/b" },
+    { "digest files", { REPO, "PLUGIN_IMAGE_NAME_WITH_DIGEST_FILE=/a,/b" }, LIST(image_digest_files), "/a|/b" },
+    { "the first of two entries counts", { REPO, "PLUGIN_TARGET=a", "PLUGIN_TARGET=b" }, TEXT(target), "a" },
+
+    { "build args", { REPO, "PLUGIN_BUILD_ARGS=A=1,B=x,y" }, LIST(build_args), "A=1|B=x|y" },
+    { "new build args without the switch",
+      { REPO, "PLUGIN_BUILD_ARGS_NEW=A=1,2; B=x;" },
+      LIST(build_args),
+      "A=1,2|B=x" },
+    { "new build args beside their twin",
+      { REPO, "PLUGIN_BUILD_ARGS=A=1,2,B=x", "PLUGIN_BUILD_ARGS_NEW=A=1,2;B=x" },
+      LIST(build_args),
+      "A=1,2|B=x" },
+    { "new build args beside others",
+      { REPO, "PLUGIN_BUILD_ARGS=Z=9", "PLUGIN_BUILD_ARGS_NEW=A=1" },
+      LIST(build_args),
+      "Z=9" },
+    { "new build args with the switch",
+      { REPO, "PLUGIN_BUILD_ARGS=Z=9", "PLUGIN_BUILD_ARGS_NEW=A=1", "PLUGIN_MULTIPLE_BUILD_ARGS=true" },
+      LIST(build_args),
+      "A=1" },
+    { "the switch alone",
+      { REPO, "PLUGIN_BUILD_ARGS=Z=9", "PLUGIN_MULTIPLE_BUILD_ARGS=true" },
+      LIST(build_args),
+      "Z=9" },
+    { "build args from the environment",
+      { REPO, "PLUGIN_BUILD_ARGS=A=1", "PLUGIN_BUILD_ARGS_FROM_ENV=B,C" },
+      LIST(build_args),
+      "A=1|B|C" },
+
+    { "repository with its host", { REPO }, TEXT(repo), "shop.azurecr.io/app" },
+    { "registry from the repository", { REPO }, TEXT(registry), "shop.azurecr.io" },
+    { "registry in front",
+      { "PLUGIN_REPO=team/app", "PLUGIN_REGISTRY=shop.azurecr.io" },
+      TEXT(repo),
+      "shop.azurecr.io/team/app" },
+    { "registry as URL",
+      { "PLUGIN_REPO=app", "PLUGIN_REGISTRY=https://shop.azurecr.io/" },
+      TEXT(repo),
+      "shop.azurecr.io/app" },
+    { "registry as URL, its host",
+      { "PLUGIN_REPO=app", "PLUGIN_REGISTRY=https://shop.azurecr.io/" },
+      TEXT(registry),
+      "shop.azurecr.io" },
+    { "registry with a path", { "PLUGIN_REPO=app", "PLUGIN_REGISTRY=x.io/team" }, TEXT(repo), "x.io/team/app" },
+    { "the same registry twice", { REPO, "PLUGIN_REGISTRY=shop.azurecr.io" }, TEXT(repo), "shop.azurecr.io/app" },
+    { "dotted name", { "PLUGIN_REPO=my.app", "PLUGIN_REGISTRY=x.io" }, TEXT(repo), "x.io/my.app" },
+    { "localhost", { "PLUGIN_REPO=localhost/app" }, TEXT(registry), "localhost" },
+    { "port", { "PLUGIN_REPO=reg:5000/app" }, TEXT(registry), "reg:5000" },
+    { "another registry without credentials", { REPO, "PLUGIN_REGISTRY=y.io" }, TEXT(registry), "shop.azurecr.io" },
+    { "no registry, not pushed", { "PLUGIN_REPO=app", "PLUGIN_NO_PUSH=true" }, TEXT(repo), "app" },
+    { "no repository but an archive", { "PLUGIN_TAR_PATH=/a" }, BOOL(no_push), "true" },
+    { "build only", { "PLUGIN_NO_PUSH=true" }, BOOL(no_push), "true" },
+
+    { "default tag", { REPO }, LIST(tags), "latest" },
+    { "empty tags", { REPO, "PLUGIN_TAGS=" }, LIST(tags), "latest" },
+    { "tags once each", { REPO, "PLUGIN_TAGS=1.0, latest ,1.0,x" }, LIST(tags), "1.0|latest|x" },
+    { "expanded", { REPO, "PLUGIN_TAGS=v1.2.3,latest", "PLUGIN_EXPAND_TAG=true" }, LIST(tags), "1|1.2|1.2.3|latest" },
+    { "automatic", { REPO, "PLUGIN_AUTO_TAG=true", "DRONE_COMMIT_REF=refs/tags/v1.2.3" }, LIST(tags), "1|1.2|1.2.3" },
+    { "automatic with suffix",
+      { REPO, "PLUGIN_AUTO_TAG=true", "DRONE_COMMIT_REF=refs/heads/main", "DRONE_REPO_BRANCH=main",
+        "PLUGIN_AUTO_TAG_SUFFIX=arm" },
+      LIST(tags),
+      "arm" },
+    { "no automatic tag",
+      { REPO, "PLUGIN_AUTO_TAG=true", "DRONE_COMMIT_REF=refs/heads/x", "DRONE_REPO_BRANCH=main",
+        "PLUGIN_AUTO_TAG_SKIP=ok" },
+      TEXT(skip_build),
+      "the commit 'refs/heads/x' gets no automatic tag" },
+
+    { "user name", { REPO, "PLUGIN_USERNAME=u", "PLUGIN_PASSWORD=p" }, SEC(password), "p" },
+    { "service principal's id", { REPO, "CLIENT_ID=c", "CLIENT_SECRET=s", "TENANT_ID=t" }, TEXT(username), "c" },
+    { "service principal's secret", { REPO, "CLIENT_ID=c", "CLIENT_SECRET=s" }, SEC(password), "s" },
+    { "user name before service principal",
+      { REPO, "CLIENT_ID=c", "CLIENT_SECRET=s", "PLUGIN_USERNAME=u", "PLUGIN_PASSWORD=p" },
+      SEC(password),
+      "p" },
+    { "identity is not needed with a user name",
+      { REPO, "AZURE_CLIENT_ID=c", "AZURE_TENANT_ID=t", "PLUGIN_USERNAME=u", "PLUGIN_PASSWORD=p" },
+      TEXT(username),
+      "u" },
+    { "identity is not needed without push",
+      { REPO, "AZURE_CLIENT_ID=c", "PLUGIN_NO_PUSH=true" },
+      TEXT(username),
+      NULL },
+    { "base image",
+      { REPO, "PLUGIN_DOCKER_REGISTRY=https://index.docker.io/v1/", "PLUGIN_DOCKER_USERNAME=u",
+        "PLUGIN_DOCKER_PASSWORD=p" },
+      SEC(base_password),
+      "p" },
+    { "base image, all of another spelling",
+      { REPO, "DOCKER_REGISTRY=r", "PLUGIN_BASE_IMAGE_USERNAME=u", "DOCKER_PASSWORD=p" },
+      TEXT(base_registry),
+      "r" },
+    { "docker document", { REPO, "DOCKER_AUTH_CONFIG={\"auths\":{}}" }, SEC(docker_auth_config), "{\"auths\":{}}" },
+
+    { "TLS of the registry",
+      { REPO, "PLUGIN_SKIP_TLS_VERIFY_REGISTRY=true" },
+      LIST(skip_tls_registries),
+      "shop.azurecr.io" },
+    { "TLS of no registry", { REPO, "PLUGIN_SKIP_TLS_VERIFY_REGISTRY=false" }, LIST(skip_tls_registries), "" },
+    { "TLS of some", { REPO, "PLUGIN_SKIP_TLS_VERIFY_REGISTRY=a:1,https://b/" }, LIST(skip_tls_registries), "a:1|b" },
+    { "insecure registries", { REPO, "PLUGIN_INSECURE_REGISTRY=a,http://b" }, LIST(insecure_registries), "a|b" },
+
+    { "cache repository with host",
+      { REPO, "PLUGIN_CACHE_REPO=shop.azurecr.io/cache" },
+      TEXT(cache_repo),
+      "shop.azurecr.io/cache" },
+    { "cache repository without", { REPO, "PLUGIN_CACHE_REPO=cache" }, TEXT(cache_repo), "shop.azurecr.io/cache" },
+    { "cache beside the image", { REPO, "PLUGIN_ENABLE_CACHE=true" }, TEXT(cache_repo), "shop.azurecr.io/app/cache" },
+    { "cache ttl", { REPO, "PLUGIN_CACHE_TTL=0b11" }, INT(cache_ttl_h), "3" },
+};
+
+static char *member_text(const struct settings *s, const char *type, size_t place)
+{
+    const char *at = (const char *)s + place;
+
+    if (strcmp(type, "text") == 0) {
+        const char *text = *(char *const *)at;
+        return text ? xstrdup(text) : NULL;
+    }
+    if (strcmp(type, "secret") == 0) {
+        const char *text = secret_reveal((const struct secret *)at);
+        return text ? xstrdup(text) : NULL;
+    }
+    if (strcmp(type, "bool") == 0)
+        return xstrdup(*(const bool *)at ? "true" : "false");
+    if (strcmp(type, "int") == 0)
+        return xasprintf("%lld", (long long)*(const int64_t *)at);
+    return joined((const struct strs *)at);
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(values); i++) {
+        AUTO(settings_free) struct settings *s = NULL;
+        struct err *e = read_env(values[i].env, &s);
+
+        if (e)
+            fail_msg("'%s' is refused: %s", values[i].name, err_message(e));
+        AUTO_FREE char *have = member_text(s, values[i].type, values[i].place);
+        if (!have != !values[i].want || (have && strcmp(have, values[i].want) != 0))
+            fail_msg("'%s' gives %s", values[i].name, have ? have : "nothing");
+    }
+}
+
+/* Each must be refused, with all of these in the message. */
+static const struct {
+    const char *name;
+    const char *env[MAX_ENV];
+    const char *says[3];
+} mistakes[] = {
+    { "bool", { REPO, "PLUGIN_NO_PUSH=yes" }, { "PLUGIN_NO_PUSH", "'yes'", "true or false" } },
+    { "bool by its alias", { REPO, "PLUGIN_DRY_RUN=on" }, { "PLUGIN_DRY_RUN", "'on'" } },
+    { "bool without effect", { REPO, "PLUGIN_CLEANUP=maybe" }, { "PLUGIN_CLEANUP", "'maybe'" } },
+    { "number", { REPO, "PLUGIN_CACHE_TTL=24h" }, { "PLUGIN_CACHE_TTL", "'24h'", "whole number" } },
+    { "negative", { REPO, "PLUGIN_PUSH_RETRY=-1" }, { "PLUGIN_PUSH_RETRY", "0 to 100" } },
+    { "epoch", { REPO, "SOURCE_DATE_EPOCH=now" }, { "SOURCE_DATE_EPOCH", "'now'" } },
+    { "time", { REPO, "PLUGIN_TIMEOUT=1y" }, { "PLUGIN_TIMEOUT", "'1y'", "1h30m" } },
+    { "choice", { REPO, "PLUGIN_SNAPSHOT_MODE=fast" }, { "PLUGIN_SNAPSHOT_MODE", "'fast'", "full redo time" } },
+    { "half a choice", { REPO, "PLUGIN_LOG_FORMAT=te" }, { "PLUGIN_LOG_FORMAT", "text color json" } },
+    { "label", { REPO, "PLUGIN_CUSTOM_LABELS=a=b,c" }, { "PLUGIN_CUSTOM_LABELS", "'c'", "comma" } },
+    { "label without name", { REPO, "PLUGIN_CUSTOM_LABELS==b" }, { "'=b'" } },
+    { "build arg without name", { REPO, "PLUGIN_BUILD_ARGS==secret" }, { "PLUGIN_BUILD_ARGS" } },
+    { "platform", { REPO, "PLUGIN_PLATFORM=linux/amd64/x/y" }, { "PLUGIN_PLATFORM", "linux/amd64/x/y" } },
+    { "two platforms",
+      { REPO, "PLUGIN_PLATFORM=linux/amd64,linux/arm64" },
+      { "PLUGIN_PLATFORM", "several platforms" } },
+    { "URL as context", { REPO, "PLUGIN_CONTEXT=git://x/y" }, { "PLUGIN_CONTEXT", "directory" } },
+    { "sub path leaves", { REPO, "PLUGIN_CONTEXT_SUB_PATH=a/../../b" }, { "PLUGIN_CONTEXT_SUB_PATH", "inside" } },
+    { "zstd in Docker's format",
+      { REPO, "PLUGIN_COMPRESSION=zstd", "PLUGIN_IMAGE_FORMAT=docker" },
+      { "PLUGIN_COMPRESSION", "gzip" } },
+    { "level", { REPO, "PLUGIN_COMPRESSION_LEVEL=15" }, { "PLUGIN_COMPRESSION_LEVEL", "1 to 12" } },
+
+    { "no destination", { "PLUGIN_TAGS=1" }, { "PLUGIN_REPO is not set", "PLUGIN_NO_PUSH=true" } },
+    { "no registry", { "PLUGIN_REPO=app" }, { "names no registry", "PLUGIN_REGISTRY" } },
+    { "repository with tag", { "PLUGIN_REPO=x.io/app:1" }, { "neither tag nor digest", "PLUGIN_TAGS" } },
+    { "repository as URL", { "PLUGIN_REPO=https://x.io/app" }, { "PLUGIN_REPO", "scheme" } },
+    { "repository in capitals", { "PLUGIN_REPO=x.io/App" }, { "PLUGIN_REPO", "lower case" } },
+    { "credentials for another registry",
+      { REPO, "PLUGIN_REGISTRY=y.io", "PLUGIN_USERNAME=u", "PLUGIN_PASSWORD=p" },
+      { "PLUGIN_REGISTRY", "'y.io'", "'shop.azurecr.io'" } },
+
+    { "tag", { REPO, "PLUGIN_TAGS=ok,1.0+x" }, { "PLUGIN_TAGS", "'1.0+x'" } },
+    { "expanded tag", { REPO, "PLUGIN_TAGS=1.2.3+b", "PLUGIN_EXPAND_TAG=true" }, { "'1+b'", "'1.2+b'", "'1.2.3+b'" } },
+    { "automatic and given tags",
+      { REPO, "PLUGIN_AUTO_TAG=true", "PLUGIN_TAGS=a" },
+      { "PLUGIN_AUTO_TAG", "PLUGIN_TAGS" } },
+    { "automatic and expanded",
+      { REPO, "PLUGIN_AUTO_TAG=1", "PLUGIN_EXPAND_TAG=1" },
+      { "PLUGIN_AUTO_TAG", "PLUGIN_EXPAND_TAG" } },
+    { "other branch",
+      { REPO, "PLUGIN_AUTO_TAG=1", "DRONE_COMMIT_REF=refs/heads/x", "DRONE_REPO_BRANCH=main" },
+      { "refs/heads/x", "PLUGIN_AUTO_TAG_SKIP" } },
+    { "no version",
+      { REPO, "PLUGIN_AUTO_TAG=1", "DRONE_COMMIT_REF=refs/tags/release-1" },
+      { "refs/tags/release-1", "semantic version" } },
+
+    { "user name alone", { REPO, "PLUGIN_USERNAME=u" }, { "PLUGIN_USERNAME is set, but PLUGIN_PASSWORD is not" } },
+    { "password alone", { REPO, "PLUGIN_PASSWORD=geheim" }, { "PLUGIN_PASSWORD is set, but PLUGIN_USERNAME is not" } },
+    { "secret alone", { REPO, "CLIENT_SECRET=geheim" }, { "CLIENT_SECRET is set, but CLIENT_ID is not" } },
+    { "managed identity",
+      { REPO, "AZURE_CLIENT_ID=c", "TENANT_ID=t" },
+      { "AZURE_CLIENT_ID", "managed", "CLIENT_SECRET" } },
+    { "tenant alone", { REPO, "TENANT_ID=t" }, { "TENANT_ID" } },
+    { "certificate", { REPO, "CLIENT_ID=c", "CLIENT_CERTIFICATE=geheim" }, { "CLIENT_CERTIFICATE cannot be used" } },
+    { "OIDC", { REPO, "AZURE_CLIENT_ID=c", "PLUGIN_OIDC_TOKEN_ID=geheim" }, { "PLUGIN_OIDC_TOKEN_ID cannot be used" } },
+    { "base image registry alone", { REPO, "PLUGIN_DOCKER_REGISTRY=r" }, { "PLUGIN_DOCKER_REGISTRY is set" } },
+    { "base image without password",
+      { REPO, "PLUGIN_BASE_IMAGE_REGISTRY=r", "PLUGIN_BASE_IMAGE_USERNAME=u" },
+      { "PLUGIN_BASE_IMAGE_PASSWORD is not" } },
+    { "base image without registry",
+      { REPO, "PLUGIN_BASE_IMAGE_PASSWORD=geheim", "PLUGIN_BASE_IMAGE_USERNAME=u" },
+      { "PLUGIN_BASE_IMAGE_USERNAME is set", "PLUGIN_BASE_IMAGE_REGISTRY" } },
+    { "docker document", { REPO, "DOCKER_AUTH_CONFIG={\"geheim" }, { "DOCKER_AUTH_CONFIG", "'***'" } },
+    { "docker document of another type", { REPO, "DOCKER_AUTH_CONFIG=[]" }, { "DOCKER_AUTH_CONFIG" } },
+    { "docker document as path",
+      { REPO, "PLUGIN_DOCKER_CONFIG={\"auths\":\"geheim\"}" },
+      { "PLUGIN_DOCKER_CONFIG", "DOCKER_AUTH_CONFIG" } },
+    { "docker configuration is not there",
+      { REPO, "PLUGIN_DOCKER_CONFIG=/nowhere/x" },
+      { "PLUGIN_DOCKER_CONFIG", "'/nowhere/x'" } },
+    { "certificate of a registry",
+      { REPO, "PLUGIN_REGISTRY_CERTIFICATE=x.io" },
+      { "PLUGIN_REGISTRY_CERTIFICATE", "HOST=FILE" } },
+    { "client certificate",
+      { REPO, "PLUGIN_REGISTRY_CLIENT_CERT=x.io=/nowhere,/nowhere" },
+      { "'x.io=/nowhere,/nowhere'" } },
+    { "secret file is not there",
+      { REPO, "PLUGIN_USERNAME=u", "PLUGIN_PASSWORD_FILE=/nowhere/p" },
+      { "PLUGIN_PASSWORD", "/nowhere/p" } },
+    { "secret and its file",
+      { REPO, "CLIENT_SECRET=geheim", "CLIENT_SECRET_FILE=/x" },
+      { "CLIENT_SECRET and CLIENT_SECRET_FILE" } },
+
+    { "push only", { REPO, "PLUGIN_PUSH_ONLY=true" }, { "PLUGIN_PUSH_ONLY cannot be used", "PLUGIN_SOURCE_TAR_PATH" } },
+    { "push only and not",
+      { REPO, "PLUGIN_PUSH_ONLY=true", "PLUGIN_NO_PUSH=true", "PLUGIN_SOURCE_TAR_PATH=/x" },
+      { "PLUGIN_PUSH_ONLY and PLUGIN_NO_PUSH" } },
+    { "one layer", { REPO, "PLUGIN_SINGLE_SNAPSHOT=true" }, { "PLUGIN_SINGLE_SNAPSHOT cannot be used" } },
+    { "secrets from files", { REPO, "PLUGIN_SECRETS_FROM_FILE=a=/b" }, { "PLUGIN_SECRETS_FROM_FILE cannot be used" } },
+    { "secrets from variables", { REPO, "PLUGIN_SECRETS_FROM_ENV=a=B" }, { "PLUGIN_SECRETS_FROM_ENV cannot be used" } },
+    { "contexts", { REPO, "PLUGIN_BUILD_CONTEXTS=a=b" }, { "PLUGIN_BUILD_CONTEXTS cannot be used" } },
+    { "several at once",
+      { "PLUGIN_REPO=x.io/App", "PLUGIN_NO_PUSH=7", "PLUGIN_TAGS=.", "PLUGIN_TIMEOUT=x" },
+      { "PLUGIN_NO_PUSH", "'.'", "PLUGIN_TIMEOUT" } },
+};
+
+static void test_mistakes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(mistakes); i++) {
+        struct settings *s = NULL;
+        struct err *e = read_env(mistakes[i].env, &s);
+
+        if (!e)
+            fail_msg("'%s' is accepted", mistakes[i].name);
+        AUTO_FREE char *text = printed(e);
+        for (size_t k = 0; k < 3 && mistakes[i].says[k]; k++)
+            if (!strstr(text, mistakes[i].says[k]))
+                fail_msg("'%s' says: %s", mistakes[i].name, text);
+        if (strstr(text, "geheim"))
+            fail_msg("'%s' tells a secret: %s", mistakes[i].name, text);
+        if (err_kind(e) != ERR_SETTING || err_exit_code(e) != 64)
+            fail_msg("'%s' is of another kind", mistakes[i].name);
+        err_free(e);
+    }
+}
+
+/* All notes together, joined by '|'. */
+static const struct {
+    const char *name;
+    const char *env[MAX_ENV];
+    const char *want;
+} notes[] = {
+    { "none", { REPO, "PLUGIN_SNAPSHOT_MODE=redo", "PLUGIN_CLEANUP=false", "PLUGIN_ENABLE_CACHE=false" }, "" },
+    { "foreign names", { REPO, "PLUGIN_GARBAGE=yoyo", "DRONE_X=1", "KANIKO_DIR=/x" }, "" },
+    { "misspelt",
+      { REPO, "PLUGIN_TAGZ=1" },
+      "PLUGIN_TAGZ is not a setting of this step and is ignored; did you mean PLUGIN_TAGS?" },
+    { "swapped letters",
+      { REPO, "PLUGIN_CONTXET=x" },
+      "PLUGIN_CONTXET is not a setting of this step and is ignored; did you mean PLUGIN_CONTEXT?" },
+    { "misspelt but empty", { REPO, "PLUGIN_TAGZ=" }, "" },
+    { "secret's file is known", { REPO, "PLUGIN_PASSWORD_FILE=" }, "" },
+    { "cache",
+      { REPO, "PLUGIN_ENABLE_CACHE=true", "PLUGIN_CACHE_REPO=c", "PLUGIN_CACHE_TTL=5" },
+      "PLUGIN_ENABLE_CACHE, PLUGIN_CACHE_REPO, PLUGIN_CACHE_TTL have no effect: this version has no remote layer "
+      "cache; every "
+      "step is executed" },
+    { "one of two reasons",
+      { REPO, "PLUGIN_SKIP_UNUSED_STAGES=true", "PLUGIN_FORCE=true" },
+      "PLUGIN_FORCE has no effect: each step has a root of its own; nothing of this container is touched or left "
+      "behind|"
+      "PLUGIN_SKIP_UNUSED_STAGES has no effect: stages that the target does not need are never built" },
+    { "no CA file",
+      { REPO, "HARNESS_CA_PATH=/nowhere/ca" },
+      "HARNESS_CA_PATH is not used: there is no file '/nowhere/ca'" },
+    { "no repository", { "PLUGIN_OCI_LAYOUT_PATH=/x" }, "PLUGIN_REPO is not set: nothing is pushed" },
+    { "another registry",
+      { REPO, "PLUGIN_REGISTRY=y.io" },
+      "PLUGIN_REGISTRY 'y.io' is not used: PLUGIN_REPO is at 'shop.azurecr.io'" },
+    { "base image user name of somebody else",
+      { REPO, "DOCKER_USERNAME=u", "DOCKER_PASSWORD=geheim" },
+      "DOCKER_USERNAME is not used: no PLUGIN_BASE_IMAGE_REGISTRY says what it is for" },
+    { "two kinds of build args",
+      { REPO, "PLUGIN_BUILD_ARGS=A=1", "PLUGIN_BUILD_ARGS_NEW=B=2" },
+      "PLUGIN_BUILD_ARGS_NEW is not used: PLUGIN_BUILD_ARGS says something else, and PLUGIN_MULTIPLE_BUILD_ARGS is not "
+      "true" },
+};
+
+static void test_notes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(notes); i++) {
+        AUTO(settings_free) struct settings *s = NULL;
+        struct err *e = read_env(notes[i].env, &s);
+
+        if (e)
+            fail_msg("'%s' is refused: %s", notes[i].name, err_message(e));
+        AUTO_FREE char *have = joined(&s->notes);
+        if (strcmp(have, notes[i].want) != 0)
+            fail_msg("'%s' notes: %s", notes[i].name, have);
+    }
+}
+
+static char *put_file(const char *name, const char *text)
+{
+    char *path = xasprintf("%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    return path;
+}
+
+static char *setting(const char *name, const char *value)
+{
+    return xasprintf("%s=%s", name, value);
+}
+
+static void test_secret_files(void **state)
+{
+    (void)state;
+    AUTO_FREE char *path = put_file("pw", "geheim\r\n\n");
+    AUTO_FREE char *mounted = put_file("CLIENT_SECRET", "from mount\n");
+    AUTO_FREE char *empty = put_file("empty", "\n");
+    AUTO_FREE char *by_file = setting("PLUGIN_PASSWORD_FILE", path);
+    AUTO_FREE char *by_dir = setting("PLUGIN_SECRETS_DIR", dir);
+    AUTO_FREE char *by_empty = setting("PLUGIN_PASSWORD_FILE", empty);
+    AUTO_FREE char *by_wrong = setting("PLUGIN_PASSWORD_FILE", dir);
+    const char *const files[] = { REPO, "PLUGIN_USERNAME=u", by_file, NULL };
+    const char *const dirs[] = { REPO, "CLIENT_ID=c", by_dir, NULL };
+    const char *const empties[] = { REPO, "PLUGIN_USERNAME=u", by_empty, NULL };
+    const char *const wrongs[] = { REPO, "PLUGIN_USERNAME=u", by_wrong, NULL };
+    struct settings *s = NULL;
+
+    assert_null(read_env(files, &s));
+    assert_string_equal(secret_reveal(&s->password), "geheim");
+    settings_free(s);
+    assert_null(read_env(dirs, &s));
+    assert_string_equal(secret_reveal(&s->client_secret), "from mount");
+    assert_string_equal(secret_reveal(&s->password), "from mount");
+    settings_free(s);
+    struct err *e = read_env(empties, &s);
+    assert_non_null(e);
+    assert_non_null(strstr(err_message(e), "empty"));
+    err_free(e);
+    e = read_env(wrongs, &s);
+    assert_non_null(e);
+    assert_int_equal(err_kind(e), ERR_SETTING);
+    err_free(e);
+    unlink(mounted);
+}
+
+static void test_huge_secret_file(void **state)
+{
+    (void)state;
+    AUTO_FREE char *path = put_file("huge", "");
+    AUTO_FREE char *by_file = setting("PLUGIN_PASSWORD_FILE", path);
+    const char *const env[] = { REPO, "PLUGIN_USERNAME=u", by_file, NULL };
+    struct settings *s = NULL;
+
+    assert_int_equal(truncate(path, 64 << 20), 0);
+    struct err *e = read_env(env, &s);
+    assert_non_null(e);
+    AUTO_FREE char *text = printed(e);
+    assert_non_null(strstr(text, path));
+    err_free(e);
+}
+
+static void test_docker_configs(void **state)
+{
+    (void)state;
+    AUTO_FREE char *home = xasprintf("%s/home", dir);
+    AUTO_FREE char *docker = xasprintf("%s/.docker", home);
+    assert_int_equal(mkdir(home, 0700), 0);
+    assert_int_equal(mkdir(docker, 0700), 0);
+    AUTO_FREE char *in_home = put_file("home/.docker/config.json", "{}");
+    AUTO_FREE char *mounted = put_file(".dockerconfigjson", "{}");
+    AUTO_FREE char *set_home = setting("HOME", home);
+    AUTO_FREE char *set_named = setting("PLUGIN_DOCKER_CONFIG", mounted);
+    AUTO_FREE char *set_named_dir = setting("PLUGIN_DOCKER_CONFIG", dir);
+    AUTO_FREE char *set_dir = setting("DOCKER_CONFIG", docker);
+    AUTO_FREE char *want = xasprintf("%s|%s", mounted, in_home);
+    const char *const env[] = { REPO, set_home, set_named, set_dir, "AZURE_CLIENT_ID=c", NULL };
+    const char *const env_dir[] = { REPO, set_named_dir, NULL };
+    struct settings *s = NULL;
+
+    assert_null(read_env(env, &s));
+    AUTO_FREE char *have = joined(&s->docker_configs);
+    assert_string_equal(have, want);
+    assert_int_equal(s->notes.n, 1); /* the identity is not used */
+    settings_free(s);
+    assert_null(read_env(env_dir, &s));
+    assert_string_equal(s->docker_configs.items[0], mounted);
+    settings_free(s);
+}
+
+static void test_certificates(void **state)
+{
+    (void)state;
+    AUTO_FREE char *a = put_file("a.pem", "x");
+    AUTO_FREE char *b = put_file("b.pem", "x");
+    AUTO_FREE char *ca = xasprintf("PLUGIN_REGISTRY_CERTIFICATE=x.io=%s,y.io=%s", a, b);
+    AUTO_FREE char *client = xasprintf("PLUGIN_REGISTRY_CLIENT_CERT=x.io=%s,%s,y.io=%s,%s", a, b, b, a);
+    AUTO_FREE char *own = setting("SSL_CERT_FILE", a);
+    AUTO_FREE char *want = xasprintf("x.io=%s,%s|y.io=%s,%s", a, b, b, a);
+    const char *const env[] = { REPO, ca, client, own, NULL };
+    struct settings *s = NULL;
+
+    assert_null(read_env(env, &s));
+    assert_int_equal(s->registry_certificates.n, 2);
+    AUTO_FREE char *have = joined(&s->registry_client_certs);
+    assert_string_equal(have, want);
+    assert_string_equal(s->ca_file, a);
+    settings_free(s);
+}
+
+static void test_tags_file(void **state)
+{
+    (void)state;
+    AUTO_FREE char *path = put_file(".tags", "7, v1.2.3\nlatest\n");
+    const char *const plain[] = { REPO, NULL }, *const given[] = { REPO, "PLUGIN_TAGS=e", NULL };
+    const char *const expand[] = { REPO, "PLUGIN_EXPAND_TAG=true", NULL };
+    struct settings *s = NULL;
+
+    assert_null(read_env(plain, &s));
+    AUTO_FREE char *tags = joined(&s->tags);
+    assert_string_equal(tags, "7|v1.2.3|latest");
+    settings_free(s);
+    assert_null(read_env(given, &s));
+    assert_int_equal(s->tags.n, 1);
+    settings_free(s);
+    assert_null(read_env(expand, &s));
+    AUTO_FREE char *expanded = joined(&s->tags);
+    assert_string_equal(expanded, "7|7.0|7.0.0|1|1.2|1.2.3|latest");
+    settings_free(s);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0); /* somebody else's directory of that name */
+    assert_null(read_env(plain, &s));
+    assert_string_equal(s->tags.items[0], "latest");
+    settings_free(s);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static char *text_of(void (*print)(FILE *out))
+{
+    char *out = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&out, &n);
+
+    print(f);
+    fclose(f);
+    return out;
+}
+
+static void test_help(void **state)
+{
+    (void)state;
+    AUTO_FREE char *help = text_of(settings_print_help);
+    AUTO_FREE char *markdown = text_of(settings_print_markdown);
+
+    assert_non_null(strstr(help, "PLUGIN_TAR_PATH, PLUGIN_DESTINATION_TAR_PATH  (text)"));
+    assert_non_null(strstr(help, "PLUGIN_DOCKERFILE  (text; default Dockerfile)"));
+    assert_non_null(strstr(help, "PLUGIN_PASSWORD  (secret)"));
+    assert_non_null(strstr(markdown, "| `PLUGIN_SNAPSHOT_MODE` | full redo time | `full` | "));
+    assert_non_null(strstr(markdown, "| `PLUGIN_PUSH_RETRY` | number | | "));
+    assert_non_null(strstr(markdown, "**An error:** "));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/test_settings.XXXXXX");
+    return mkdtemp(dir) && chdir(dir) == 0 ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "pw",    "empty", "huge", "home/.docker/config.json", ".dockerconfigjson",
+                                         "a.pem", "b.pem" };
+    static const char *const dirs[] = { "home/.docker", "home" };
+
+    for (size_t i = 0; i < COUNT(names); i++)
+        unlink(names[i]);
+    for (size_t i = 0; i < COUNT(dirs); i++)
+        rmdir(dirs[i]);
+    return chdir("/") == 0 && rmdir(dir) == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_secret_files),
+        cmocka_unit_test(test_huge_secret_file),
+        cmocka_unit_test(test_docker_configs),
+        cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_tags_file),
+        cmocka_unit_test(test_help),
+    };
+
+    return cmocka_run_group_tests_name("settings", tests, set_up, tear_down);
+}
