@@ -32,6 +32,8 @@ Q = $(if $(V),,@printf '  %-6s %s\n' $(1) $@;)
 LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard pkg/*/*.c))
 # static.c takes the loader out of libc: objects come before archives in the link. The sanitizers need the loader.
 CMD_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(if $(SAN),cmd/copyup/static.c),$(wildcard cmd/copyup/*.c)))
+# What of the program can be tested without running it.
+CMD_LIB := $(filter-out %/main.o %/static.o,$(CMD_OBJ))
 TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 HEADERS := $(wildcard pkg/*/*.h cmd/*/*.h)
@@ -55,10 +57,12 @@ $(BUILD)/%.o: %.c $(BUILD)/flags | $(DEPS)/lib/libcurl.a
 	$(call Q,CC)$(COMPILE) -MMD -MP -c -o $@ $<
 $(BUILD)/libcopyup.a: $(LIB_OBJ)
 	$(call Q,AR)rm -f $@; $(AR) rcs $@ $^
+$(BUILD)/libcmd.a: $(CMD_LIB)
+	$(call Q,AR)rm -f $@; $(AR) rcs $@ $^
 # The sanitizers need a dynamic program; everything else is the static one that we ship.
 $(BUILD)/copyup: $(CMD_OBJ) $(BUILD)/libcopyup.a
 	$(call Q,LD)$(if $(SAN),$(LINK) -o $@ $^ $(TESTLIBS),$(CC) $(OUR_CFLAGS) $(CFLAGS) $(STATIC) $(LDFLAGS) -o $@ $^ $(LIBS))
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libcopyup.a
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libcmd.a $(BUILD)/libcopyup.a
 	@mkdir -p $(@D)
 	$(call Q,LD)$(LINK) -o $@ $^ $(TESTLIBS) -lcmocka
 $(BUILD)/replay/%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libcopyup.a

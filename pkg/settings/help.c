@@ -128,7 +128,7 @@ static void markdown_row(FILE *out, const struct setting *row)
 void settings_print_markdown(FILE *out)
 {
     fputs("# Settings\n\n"
-          "Made by `copyup help --markdown` from the table in `pkg/settings/table.c`: change it there.\n\n"
+          "Made from the table in `pkg/settings/table.c`: change it there.\n\n"
           "Settings are environment variables. One that is empty counts as not set; of several names the first one "
           "that is\n"
           "set counts. Every secret `NAME` may also come from the file that `NAME_FILE` names, or from the file `NAME` "
