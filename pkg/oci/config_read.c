@@ -105,6 +105,24 @@ static struct err *read_healthcheck(const struct json *in, struct healthcheck *h
     return read_int(v, "Retries", &h->retries);
 }
 
+static struct err *read_texts(const struct json *v, struct image_config *c)
+{
+    TRY(read_text(v, "User", &c->user));
+    TRY(read_text(v, "WorkingDir", &c->workdir));
+    return read_text(v, "StopSignal", &c->stop_signal);
+}
+
+static struct err *read_lists(const struct json *v, struct image_config *c)
+{
+    TRY(read_list(v, "Env", &c->env));
+    TRY(read_list(v, "Cmd", &c->cmd));
+    TRY(read_list(v, "Entrypoint", &c->entrypoint));
+    TRY(read_list(v, "Shell", &c->shell));
+    TRY(read_list(v, "OnBuild", &c->onbuild));
+    TRY(read_set(v, "ExposedPorts", &c->exposed_ports));
+    return read_set(v, "Volumes", &c->volumes);
+}
+
 static struct err *read_run_config(const struct json *t, struct image_config *c)
 {
     const struct json *v = json_get(t, "config");
@@ -113,16 +131,8 @@ static struct err *read_run_config(const struct json *t, struct image_config *c)
         return NULL;
     if (json_type(v) != JSON_OBJECT)
         return wrong_type("config", "an object");
-    TRY(read_text(v, "User", &c->user));
-    TRY(read_text(v, "WorkingDir", &c->workdir));
-    TRY(read_text(v, "StopSignal", &c->stop_signal));
-    TRY(read_list(v, "Env", &c->env));
-    TRY(read_list(v, "Cmd", &c->cmd));
-    TRY(read_list(v, "Entrypoint", &c->entrypoint));
-    TRY(read_list(v, "Shell", &c->shell));
-    TRY(read_list(v, "OnBuild", &c->onbuild));
-    TRY(read_set(v, "ExposedPorts", &c->exposed_ports));
-    TRY(read_set(v, "Volumes", &c->volumes));
+    TRY(read_texts(v, c));
+    TRY(read_lists(v, c));
     TRY(read_labels(v, c));
     TRY(read_healthcheck(v, &c->healthcheck));
     c->has_cmd = json_type(json_get(v, "Cmd")) == JSON_ARRAY;

@@ -20,7 +20,8 @@ MUST_USE struct err *ref_parse(const char *text, struct ref *ret_ref);
 void ref_default_tag(struct ref *r);
 /* "docker.io/library/busybox:latest"; with digest "name[:tag]@sha256:..". The caller frees. */
 char *ref_string(const struct ref *r);
-/* As people write it: without docker.io/ and library/. The caller frees. */
+/* As people write it: without docker.io/ and library/. For messages only: "docker.io/a.b/c" gives "a.b/c", which
+ * ref_parse() takes for another host, as Docker does. The caller frees. */
 char *ref_familiar(const struct ref *r);
 /* A valid tag: [A-Za-z0-9_][A-Za-z0-9._-]{0,127}. */
 bool ref_tag_valid(const char *tag);

