@@ -153,6 +153,14 @@ static void find_configs(struct reading *r)
     add_config(r, "/kaniko/.docker", "config.json");
 }
 
+static void check_secrets_dir(struct reading *r)
+{
+    const char *dir = reading_env(r, "PLUGIN_SECRETS_DIR");
+
+    if (dir && !is_dir(dir))
+        reading_mistake(r, err_new(ERR_SETTING, "PLUGIN_SECRETS_DIR is '%.200s', but must be a directory", dir));
+}
+
 static void check_document(struct reading *r)
 {
     const char *text = secret_reveal(&r->s->docker_auth_config);
@@ -260,6 +268,7 @@ void settings_check_credentials(struct reading *r)
 {
     struct settings *s = r->s;
 
+    check_secrets_dir(r);
     check_pair(r, "PLUGIN_USERNAME", s->username, "PLUGIN_PASSWORD", &s->password);
     check_principal(r);
     check_base(r);

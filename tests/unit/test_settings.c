@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "settings/settings.h"
+#include "sys/file.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -332,6 +334,10 @@ static const struct {
       { REPO, "CLIENT_SECRET=geheim", "CLIENT_SECRET_FILE=/x" },
       { "CLIENT_SECRET and CLIENT_SECRET_FILE" } },
 
+    { "secrets directory is not there",
+      { REPO, "PLUGIN_SECRETS_DIR=/nowhere" },
+      { "PLUGIN_SECRETS_DIR", "'/nowhere'" } },
+
     { "push only", { REPO, "PLUGIN_PUSH_ONLY=true" }, { "PLUGIN_PUSH_ONLY cannot be used", "PLUGIN_SOURCE_TAR_PATH" } },
     { "push only and not",
       { REPO, "PLUGIN_PUSH_ONLY=true", "PLUGIN_NO_PUSH=true", "PLUGIN_SOURCE_TAR_PATH=/x" },
@@ -589,9 +595,36 @@ static void test_help(void **state)
     assert_non_null(strstr(markdown, "**An error:** "));
 }
 
+static struct buf docs = BUF_INIT; /* docs/settings.md, if the tests run where it is */
+
+static void test_docs(void **state)
+{
+    (void)state;
+    AUTO_FREE char *markdown = text_of(settings_print_markdown);
+
+    if (docs.len == 0)
+        skip();
+    if (strcmp(buf_str(&docs), markdown) != 0)
+        fail_msg(
+            "docs/settings.md is not what the table says: UPDATE_DOCS=1 build/tests/test_settings writes it again");
+}
+
+static void read_docs(void)
+{
+    static const char path[] = "docs/settings.md";
+
+    if (getenv("UPDATE_DOCS")) {
+        AUTO_FREE char *markdown = text_of(settings_print_markdown);
+        assert_null(file_write_atomic(path, markdown, strlen(markdown), 0644));
+    }
+    if (access(path, R_OK) == 0)
+        assert_null(file_read(path, LIMIT_SETTING_FILE_BYTES, &docs));
+}
+
 static int set_up(void **state)
 {
     (void)state;
+    read_docs();
     snprintf(dir, sizeof(dir), "/tmp/test_settings.XXXXXX");
     return mkdtemp(dir) && chdir(dir) == 0 ? 0 : -1;
 }
@@ -603,6 +636,7 @@ static int tear_down(void **state)
                                          "a.pem", "b.pem" };
     static const char *const dirs[] = { "home/.docker", "home" };
 
+    buf_release(&docs);
     for (size_t i = 0; i < COUNT(names); i++)
         unlink(names[i]);
     for (size_t i = 0; i < COUNT(dirs); i++)
@@ -620,6 +654,7 @@ int main(void)
         cmocka_unit_test(test_huge_secret_file),
         cmocka_unit_test(test_docker_configs),
         cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_docs),
         cmocka_unit_test(test_tags_file),
         cmocka_unit_test(test_help),
     };
