@@ -1,8 +1,9 @@
 /* sandbox.h - what this pod allows us: user namespaces, id maps, mounts; and running a command inside an image's root.
  *
- * main calls sandbox_enter() first, before any thread exists: it picks the best rung (a row of the table: probe, enter), makes
- * the user and mount namespace, and runs `build` in a child there, while the parent forwards signals, keeps the deadline and
- * reaps. Inside the child, sandbox_run() runs one command (RUN) in namespaces of its own through a fresh
+ * main calls sandbox_enter() first, before any thread exists: it picks the best rung (a row of the table: probe,
+ * enter), makes the user and mount namespace, and runs `build` in a child there, while the parent forwards signals,
+ * keeps the deadline and reaps. Inside the child, sandbox_run() runs one command (RUN) in namespaces of its own through
+ * a fresh
  * `/proc/self/exe` (see sandbox_inner_main). Sources: user_namespaces(7), seccomp(2), pivot_root(2). */
 #ifndef SANDBOX_SANDBOX_H
 #define SANDBOX_SANDBOX_H
@@ -16,42 +17,44 @@
 #include <stdint.h>
 
 struct sandbox_opts {
-    const char *rung;       /* "auto", or the name of one: "full", "single" (COPYUP_SANDBOX); impossible is ERR_POD */
-    int64_t deadline_ms;    /* CLOCK_MONOTONIC milliseconds; INT64_MAX = none */
+    const char *rung;    /* "auto", or the name of one: "full", "single" (COPYUP_SANDBOX); impossible is ERR_POD */
+    int64_t deadline_ms; /* CLOCK_MONOTONIC milliseconds; INT64_MAX = none */
 };
 
 /* What the child is told; borrowed for its lifetime. */
 struct sandbox {
-    const char *rung;          /* "full", "single" */
-    const char *describe;      /* one line for the log: which rung and why not a better one */
-    enum owner_mode owners;    /* OWNER_REAL with a full range, else OWNER_RECORDED */
-    uint32_t n_ids;            /* ids 0..n_ids-1 are mapped */
-    bool fresh_proc;           /* a RUN gets its own pid namespace and /proc */
-    struct cancel *cancel;     /* raised by TERM/INT (forwarded by the parent) and by the deadline */
+    const char *rung;       /* "full", "single" */
+    const char *describe;   /* one line for the log: which rung and why not a better one */
+    enum owner_mode owners; /* OWNER_REAL with a full range, else OWNER_RECORDED */
+    uint32_t n_ids;         /* ids 0..n_ids-1 are mapped */
+    bool fresh_proc;        /* a RUN gets its own pid namespace and /proc */
+    struct cancel *cancel;  /* raised by TERM/INT (forwarded by the parent) and by the deadline */
 };
 
-/* Runs build(sb, ctx) in the namespaces; its error travels back as the return value here. The parent never prints. At the
- * end nothing that the build started is alive. On TERM or INT, or at the deadline, the child's cancel is raised; a child that
- * does not come back within a grace time (8 s) is killed. ERR_POD: no rung works, says what is missing and which line of pod
- * YAML grants it. */
+/* Runs build(sb, ctx) in the namespaces; its error travels back as the return value here. The parent never prints. At
+ * the end nothing that the build started is alive. On TERM or INT, or at the deadline, the child's cancel is raised; a
+ * child that does not come back within a grace time (8 s) is killed. ERR_POD: no rung works, says what is missing and
+ * which line of pod YAML grants it. */
 MUST_USE struct err *sandbox_enter(const struct sandbox_opts *opts,
                                    struct err *(*build)(const struct sandbox *sb, void *ctx), void *ctx);
 
 enum run_network { RUN_NETWORK_DEFAULT, RUN_NETWORK_NONE };
 
-/* A bind mount into the root of a RUN: made as a mount point inside, gone afterwards. */
+/* A mount into the root of a RUN: made as a mount point inside, gone afterwards. Those with fewer path components come
+ * first. */
 struct run_mount {
-    const char *source; /* path as the builder sees it */
+    const char *source; /* path as the builder sees it, bound; NULL: a fresh tmpfs */
     const char *target; /* inside the root */
     bool readonly;
+    uint64_t tmpfs_bytes; /* size limit of a tmpfs; 0 = the kernel's own */
 };
 
 struct run_spec {
-    const char *root;          /* writable root directory (a mounted snapshot) */
-    struct strs argv, env;     /* the whole environment of the command */
-    const char *cwd;           /* inside the root; made 0755 if missing */
-    struct user_ids user;      /* borrowed */
-    const void *stdin_data;    /* a here-document script, or NULL: /dev/null */
+    const char *root;       /* writable root directory (a mounted snapshot) */
+    struct strs argv, env;  /* the whole environment of the command */
+    const char *cwd;        /* inside the root; made 0755 if missing */
+    struct user_ids user;   /* borrowed */
+    const void *stdin_data; /* a here-document script, or NULL: /dev/null */
     size_t stdin_len;
     enum run_network network;
     const struct run_mount *mounts;
@@ -64,16 +67,20 @@ struct run_spec {
 struct run_result {
     int exit_code;       /* 0..255; 128+N if killed by signal N */
     int signal;          /* 0, or what killed it */
-    bool oom_killed;     /* the cgroup's OOM counter went up while it ran and it was killed */
+    bool oom_killed;     /* the cgroup's OOM counter went up while it ran and it failed (often a child of the shell is
+                            killed) */
     uint64_t peak_bytes; /* peak resident size of the largest process of the step, 0 if unknown */
 };
 
-/* Runs a command and waits for it and everything it started. A non-zero exit is a result, not an error. Raising sb->cancel
- * ends it (TERM, then KILL after 2 s) and gives cancel_check()'s error. What was mounted or made for the run's sake (/dev, /proc,
- * resolv.conf, mount points that did not exist) is gone from the root afterwards. May be called from several threads. */
+/* Runs a command and waits for it; what it started and left running is killed. A non-zero exit is a result, not an
+ * error; a program that is not there or not executable is ERR_COMMAND with exit code 127 or 126, as a shell says it.
+ * Raising sb->cancel ends it (TERM, then KILL after 2 s) and gives cancel_check()'s error. What was mounted or made for
+ * the run's sake (/dev, /proc, resolv.conf, mount points that did not exist) is gone from the root afterwards. May be
+ * called from several threads, for different roots. */
 MUST_USE struct err *sandbox_run(const struct sandbox *sb, const struct run_spec *spec, struct run_result *ret_result);
 
-/* The entry point of the internal sub-command: main() calls it when argv[1] is SANDBOX_INNER_COMMAND. Does not return. */
+/* The entry point of the internal sub-command: main() calls it when argv[1] is SANDBOX_INNER_COMMAND. Does not return.
+ */
 #define SANDBOX_INNER_COMMAND "__run"
 _Noreturn void sandbox_inner_main(int argc, char **argv);
 

@@ -1,0 +1,14 @@
+/* confine_priv.h - what the process of a RUN may do, and as whom: limits, capabilities, system calls, ids. */
+#ifndef SANDBOX_CONFINE_PRIV_H
+#define SANDBOX_CONFINE_PRIV_H
+
+#include "sandbox/orders_priv.h"
+
+/* Makes the calling process what the command is to be; only execve is left to do. proc_fd: an open /proc whose self/ is
+ * us. There is no way back. */
+MUST_USE struct err *confine_self(const struct orders *o, int proc_fd);
+/* Loads the filter of system calls; needs CAP_SYS_ADMIN in our namespace, so that setuid programs still work after it.
+ */
+MUST_USE struct err *filter_load(const struct orders *o);
+
+#endif

@@ -1,0 +1,200 @@
+/* The filter of system calls of a RUN (seccomp(2)): no second sandbox inside this one, nothing that speaks to the
+ * node's kernel beyond what a build needs, and no waiting for a disk that nobody will read after a crash. */
+#include "sandbox/confine_priv.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/socket.h>
+
+#define LOW_WORD UINT64_C(0xffffffff) /* pids and flags are 32 bits; libraries leave garbage above */
+
+/* In a throw-away root a crash loses everything anyway: an answer at once instead of milliseconds of disk each. msync
+ * is not here: programs use it to ask whether memory is mapped. */
+static const char *const without_wait[] = { "fsync",  "fdatasync",       "sync",
+                                            "syncfs", "sync_file_range", "sync_file_range2" };
+
+/* What Docker's default profile does not allow a container without extra capabilities. */
+static const char *const refused[] = {
+    "_sysctl",
+    "acct",
+    "add_key",
+    "bpf",
+    "clock_adjtime",
+    "clock_settime",
+    "create_module",
+    "delete_module",
+    "fanotify_init",
+    "finit_module",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "get_kernel_syms",
+    "init_module",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "ioperm",
+    "iopl",
+    "kcmp",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "lookup_dcookie",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "move_pages",
+    "nfsservctl",
+    "open_by_handle_at",
+    "open_tree",
+    "perf_event_open",
+    "pivot_root",
+    "query_module",
+    "quotactl",
+    "quotactl_fd",
+    "reboot",
+    "request_key",
+    "setdomainname",
+    "sethostname",
+    "setns",
+    "settimeofday",
+    "stime",
+    "swapoff",
+    "swapon",
+    "sysfs",
+    "syslog",
+    "umount",
+    "umount2",
+    "unshare",
+    "uselib",
+    "userfaultfd",
+    "ustat",
+    "vhangup",
+    "vm86",
+    "vm86old",
+};
+
+static int add_list(scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int nr = seccomp_syscall_resolve_name(names[i]);
+
+        if (nr == __NR_SCMP_ERROR)
+            continue; /* an older libseccomp, or another architecture's call */
+        int rc = seccomp_rule_add(ctx, action, nr, 0);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* clone may make processes and threads, not namespaces; clone3 hides its flags in memory, so it "does not exist": the C
+ * libraries then use clone. */
+static int add_clone_rules(scmp_filter_ctx ctx)
+{
+    static const uint64_t flags[] = { CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+                                      CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET };
+    int rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+
+    for (size_t i = 0; rc == 0 && i < sizeof(flags) / sizeof(flags[0]); i++)
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, flags[i], flags[i]));
+    return rc;
+}
+
+static int add_argument_rules(scmp_filter_ctx ctx)
+{
+    int rc = add_clone_rules(ctx);
+
+    if (rc == 0) /* sockets of the hypervisor */
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_VSOCK));
+    if (rc == 0) /* pretending another kernel is a known way around memory protections */
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(personality), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, READ_IMPLIES_EXEC, READ_IMPLIES_EXEC));
+    return rc;
+}
+
+/* ---- the wall where the command shares our pid namespace: it must not end the builder, not even by "kill -9 -1" ----
+ */
+
+static int refuse_pid(scmp_filter_ctx ctx, int32_t pid)
+{
+    static const char *const calls[] = { "kill",       "tgkill",   "rt_sigqueueinfo", "rt_tgsigqueueinfo",
+                                         "pidfd_open", "prlimit64" };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof(calls) / sizeof(calls[0]); i++)
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(calls[i]), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, LOW_WORD, (uint32_t)pid));
+    return rc;
+}
+
+static int add_wall(scmp_filter_ctx ctx, const struct orders *o)
+{
+    int rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(pidfd_send_signal), 0);
+
+    if (rc == 0)
+        rc = refuse_pid(ctx, -1);
+    for (size_t i = 0; rc == 0 && i < o->protect.n; i++) {
+        int32_t pid = (int32_t)o->protect.items[i];
+
+        rc = refuse_pid(ctx, pid);
+        if (rc == 0)
+            rc = refuse_pid(ctx, -pid); /* if it leads a process group */
+    }
+    return rc;
+}
+
+/* 32-bit programs of a 64-bit image. Their absence in libseccomp is no failure. */
+static void add_architectures(scmp_filter_ctx ctx)
+{
+    switch (seccomp_arch_native()) {
+    case SCMP_ARCH_X86_64:
+        (void)seccomp_arch_add(ctx, SCMP_ARCH_X86);
+        (void)seccomp_arch_add(ctx, SCMP_ARCH_X32);
+        break;
+    case SCMP_ARCH_AARCH64:
+        (void)seccomp_arch_add(ctx, SCMP_ARCH_ARM);
+        break;
+    default:
+        break;
+    }
+}
+
+static int build_filter(scmp_filter_ctx ctx, const struct orders *o)
+{
+    add_architectures(ctx);
+    /* Not "no new privileges": setuid programs of the image shall work where the pod lets them. */
+    int rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0);
+
+    if (rc == 0)
+        (void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list */
+    if (rc == 0)
+        rc = add_list(ctx, SCMP_ACT_ERRNO(0), without_wait, sizeof(without_wait) / sizeof(without_wait[0]));
+    if (rc == 0)
+        rc = add_list(ctx, SCMP_ACT_ERRNO(EPERM), refused, sizeof(refused) / sizeof(refused[0]));
+    if (rc == 0)
+        rc = add_argument_rules(ctx);
+    if (rc == 0 && !o->fresh_proc)
+        rc = add_wall(ctx, o);
+    return rc;
+}
+
+struct err *filter_load(const struct orders *o)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+
+    if (!ctx)
+        return err_new(ERR_POD, "cannot make a filter of system calls");
+    int rc = build_filter(ctx, o);
+    if (rc == 0)
+        rc = seccomp_load(ctx);
+    seccomp_release(ctx);
+    if (rc < 0)
+        return err_set_kind(err_sys(-rc, "cannot load the filter of system calls"), ERR_POD);
+    return NULL;
+}

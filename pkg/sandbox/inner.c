@@ -1,0 +1,348 @@
+/* The inner process of a RUN: single-threaded from birth. It makes the namespaces, becomes (or forks) the step's init,
+ * which mounts, starts the command, forwards the request to stop, reaps, and ends everything with the command's end. */
+#include "sandbox/sandbox.h"
+
+#include "base/limits.h"
+#include "sandbox/confine_priv.h"
+#include "sandbox/mounts_priv.h"
+#include "sys/file.h"
+#include "sys/proc.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define STOP_MS             2000    /* from TERM to KILL */
+#define KILL_MS             10000   /* for killed processes to be gone */
+#define SIG_ORPHANED        SIGUSR1 /* the builder is gone: end the step */
+#define EXIT_NOT_FOUND      127
+#define EXIT_NOT_EXECUTABLE 126
+#define DEFAULT_PATH        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static void report_error(const struct err *e)
+{
+    const char tag = REPORT_ERROR;
+
+    if (write(REPORT_FD, &tag, 1) == 1)
+        err_free(err_write(REPORT_FD, e));
+}
+
+static void report_result(const struct report_result *r)
+{
+    char record[1 + sizeof(*r)];
+
+    record[0] = REPORT_RESULT;
+    memcpy(record + 1, r, sizeof(*r));
+    err_free(file_write_all(REPORT_FD, record, sizeof(record)));
+}
+
+/* ---- the command ---- */
+
+static struct err *exec_error(int errnum, const char *program, const char *path)
+{
+    int code = errnum == ENOENT || errnum == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+    struct err *e;
+
+    if (path)
+        e = err_new(ERR_COMMAND, "cannot run '%s': %s in PATH=%s", program,
+                    code == EXIT_NOT_FOUND ? "no such program" : strerror(errnum), path);
+    else if (errnum == ENOENT && access(program, F_OK) == 0)
+        e = err_new(ERR_COMMAND, "cannot run '%s': the interpreter or dynamic loader it needs is not in the image",
+                    program);
+    else if (errnum == ENOENT || errnum == ENOTDIR)
+        e = err_new(ERR_COMMAND, "cannot run '%s': no such file in the image", program);
+    else if (errnum == ENOEXEC)
+        e = err_new(ERR_COMMAND, "cannot run '%s': not a program of this platform, and no '#!' line", program);
+    else
+        e = err_new(ERR_COMMAND, "cannot run '%s': %s", program, strerror(errnum));
+    if (!path && strcmp(program, "/bin/sh") == 0 && errnum == ENOENT)
+        e = err_hint(e, "The image has no shell: use the exec form, RUN [\"program\", \"argument\"].");
+    return err_set_exit(e, code);
+}
+
+/* One after the other as execvp(3), but with the command's own PATH and no shell for files without '#!'. */
+static struct err *exec_in_path(struct orders *o, const char *program)
+{
+    const char *path = env_get(&o->env, "PATH");
+    int errnum = ENOENT;
+
+    if (!path)
+        path = DEFAULT_PATH;
+    for (const char *p = path;; p++) {
+        size_t len = strcspn(p, ":");
+        AUTO_FREE char *file = xasprintf("%.*s%s%s", (int)len, p, len ? "/" : "./", program);
+
+        execve(file, strs_argv(&o->argv), strs_argv(&o->env));
+        if (errno == ENOEXEC || (errno == ENOENT && access(file, F_OK) == 0))
+            return exec_error(errno, file, NULL);
+        if (errno != ENOENT && errno != ENOTDIR)
+            errnum = errno;
+        p += len;
+        if (!*p)
+            return exec_error(errnum, program, path);
+    }
+}
+
+static struct err *exec_command(struct orders *o)
+{
+    const char *program = o->argv.items[0];
+
+    if (!*program)
+        return err_set_exit(err_new(ERR_COMMAND, "cannot run '': the name of the program is empty"), EXIT_NOT_FOUND);
+    if (!strchr(program, '/'))
+        return exec_in_path(o, program);
+    execve(program, strs_argv(&o->argv), strs_argv(&o->env));
+    return exec_error(errno, program, NULL);
+}
+
+static struct err *become_command(struct orders *o, int proc_fd)
+{
+    sigset_t none;
+
+    setsid();
+    if (chdir(o->cwd) < 0)
+        return err_set_kind(err_sys(errno, "cannot enter the working directory '%s'", o->cwd), ERR_DOCKERFILE);
+    TRY(confine_self(o, proc_fd));
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    return exec_command(o);
+}
+
+/* ---- the init of the step ---- */
+
+struct init {
+    pid_t main;
+    int signal_fd;
+    int64_t kill_at; /* INT64_MAX: nobody asked us to stop */
+    bool ended, abandoned;
+    struct report_result result;
+};
+
+static void note_end(struct init *in, pid_t pid, int status, const struct rusage *usage)
+{
+    uint64_t peak = (uint64_t)usage->ru_maxrss * 1024;
+
+    if (peak > in->result.peak_bytes)
+        in->result.peak_bytes = peak;
+    if (pid != in->main)
+        return;
+    in->ended = true;
+    in->result.signal = WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0;
+    in->result.exit_code = WIFSIGNALED(status) ? 128 + in->result.signal : (uint32_t)WEXITSTATUS(status);
+}
+
+static void reap(struct init *in)
+{
+    struct rusage usage;
+    int status;
+    pid_t pid;
+
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
+        note_end(in, pid, status, &usage);
+}
+
+static void take_signals(struct init *in)
+{
+    struct signalfd_siginfo info;
+
+    while (read(in->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIG_ORPHANED)
+            in->abandoned = true;
+        if (info.ssi_signo != SIGTERM || in->kill_at != INT64_MAX)
+            continue;
+        in->kill_at = proc_now_ms() + STOP_MS;
+        kill(-in->main, SIGTERM); /* its whole session: a shell does not pass it on */
+        kill(in->main, SIGTERM);  /* it may not have made its session yet */
+    }
+    reap(in);
+}
+
+/* Until the command has ended, or has to. */
+static void supervise(struct init *in)
+{
+    reap(in);
+    while (!in->ended && !in->abandoned && proc_now_ms() < in->kill_at) {
+        struct pollfd fd = { in->signal_fd, POLLIN, 0 };
+        int64_t left = in->kill_at == INT64_MAX ? -1 : in->kill_at - proc_now_ms();
+
+        (void)poll(&fd, 1, left < 0 && in->kill_at != INT64_MAX ? 0 : (int)left);
+        take_signals(in);
+    }
+}
+
+static int block_signals(void)
+{
+    sigset_t mask;
+
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGCHLD);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIG_ORPHANED);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+    return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static struct err *start_command(struct orders *o, int proc_fd, struct init *in)
+{
+    in->main = fork();
+    if (in->main < 0)
+        return err_sys(errno, "cannot fork");
+    if (in->main > 0)
+        return NULL;
+    struct err *e = become_command(o, proc_fd);
+    report_error(e);
+    _exit(err_exit_code(e));
+}
+
+/* Runs the step; nothing of it is alive afterwards, except where we are the init of a pid namespace: then our own exit
+ * ends the rest. */
+static struct err *run_step(struct orders *o, int proc_fd, int signal_fd)
+{
+    struct init in = { .signal_fd = signal_fd, .kill_at = INT64_MAX };
+
+    TRY(mounts_enter_root(o, REPORT_FD));
+    TRY(start_command(o, proc_fd, &in));
+    /* The pipe's writers are the command and what it starts: we keep no end of it, nor of its input. */
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    close(STDERR_FILENO);
+    supervise(&in);
+    if (!o->fresh_proc)
+        (void)proc_end_descendants(proc_fd, KILL_MS, NULL);
+    if (in.ended)
+        report_result(&in.result);
+    return NULL;
+}
+
+/* ---- namespaces ---- */
+
+static void raise_loopback(void)
+{
+    AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request = { .ifr_name = "lo" };
+
+    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+        return;
+    request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
+    (void)ioctl(fd, SIOCSIFFLAGS, &request);
+}
+
+static struct err *make_namespaces(const struct orders *o)
+{
+    int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+
+    if (o->no_network)
+        flags |= CLONE_NEWNET;
+    if (o->fresh_proc)
+        flags |= CLONE_NEWPID;
+    if (unshare(flags) < 0)
+        return err_set_kind(err_sys(errno, "cannot make the namespaces of the command"), ERR_POD);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_set_kind(err_sys(errno, "cannot make the command's mounts private"), ERR_POD);
+    (void)!sethostname(SANDBOX_HOSTNAME, strlen(SANDBOX_HOSTNAME)); /* a small profile may refuse it: only a name */
+    if (o->no_network)
+        raise_loopback();
+    return NULL;
+}
+
+/* Outside the new pid namespace: forwards the request to stop; ends when the init does. */
+static struct err *wait_for_init(pid_t init_pid, int signal_fd)
+{
+    struct init in = { .main = init_pid, .signal_fd = signal_fd, .kill_at = INT64_MAX };
+
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    close(STDERR_FILENO);
+    while (!in.ended) {
+        struct pollfd fd = { signal_fd, POLLIN, 0 };
+        struct signalfd_siginfo info;
+
+        (void)poll(&fd, 1, -1);
+        while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+            if (info.ssi_signo == SIGTERM)
+                kill(init_pid, SIGTERM);
+        reap(&in);
+    }
+    if (in.result.signal) /* the kernel needed its memory, or somebody on the node killed it */
+        report_result(&in.result);
+    return NULL;
+}
+
+/* A pipe whose other end only the outer process holds: did it die before our death signal was set? */
+static bool parent_gone(int life_fd)
+{
+    struct pollfd fd = { life_fd, POLLIN, 0 };
+
+    return poll(&fd, 1, 0) != 0;
+}
+
+static struct err *fork_init(struct orders *o, int proc_fd, int signal_fd)
+{
+    int life[2];
+
+    if (pipe2(life, O_CLOEXEC) < 0)
+        return err_sys(errno, "cannot make a pipe");
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_sys(errno, "cannot fork");
+    if (pid > 0) {
+        close(life[0]);
+        return wait_for_init(pid, signal_fd);
+    }
+    close(life[1]);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || parent_gone(life[0]))
+        _exit(1);
+    close(life[0]);
+    return run_step(o, proc_fd, signal_fd);
+}
+
+static struct err *read_orders(struct orders *ret)
+{
+    AUTO(buf_release) struct buf bytes = BUF_INIT;
+
+    TRY(file_read_fd(ORDERS_FD, "orders", LIMIT_RUN_ORDERS_BYTES, &bytes));
+    close(ORDERS_FD);
+    return orders_decode(buf_str(&bytes), bytes.len, ret);
+}
+
+static struct err *inner_run(struct orders *o)
+{
+    TRY(read_orders(o));
+    /* The builder's death is ours: at once where a pid namespace takes all with it, else after we killed them. */
+    (void)prctl(PR_SET_PDEATHSIG, o->fresh_proc ? SIGKILL : SIG_ORPHANED, 0, 0, 0);
+    if (!o->fresh_proc && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        return err_sys(errno, "cannot become a sub-reaper");
+    int signal_fd = block_signals();
+    int proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (signal_fd < 0 || proc_fd < 0)
+        return err_sys(errno, "cannot open a signal descriptor and '/proc'");
+    if (!o->fresh_proc)
+        vec_push(&o->protect, (uint32_t)getpid());
+    TRY(make_namespaces(o));
+    return o->fresh_proc ? fork_init(o, proc_fd, signal_fd) : run_step(o, proc_fd, signal_fd);
+}
+
+_Noreturn void sandbox_inner_main(int argc, char **argv)
+{
+    struct orders o = { .root = NULL };
+
+    (void)argc;
+    (void)argv;
+    /* Nothing that the builder forgot to close reaches the command. */
+    if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0 || close_range(REPORT_FD + 1, ~0U, 0) < 0)
+        _exit(EXIT_NOT_EXECUTABLE);
+    struct err *e = inner_run(&o);
+    if (e)
+        report_error(e);
+    _exit(e ? 1 : 0);
+}

@@ -1,0 +1,471 @@
+#include "sandbox/mounts_priv.h"
+
+#include "base/limits.h"
+#include "sys/file.h"
+#include "sys/path.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+
+#define MAX_LINKS 40       /* symlinks followed to one mount point, as the kernel's own limit */
+#define SHM_SIZE  "65536k" /* Docker's size of /dev/shm */
+
+struct mounter {
+    const struct orders *orders;
+    int root_fd;
+    dev_t root_dev;
+    int report_fd;
+};
+
+static struct err *mount_refused(int errnum, const char *what)
+{
+    return err_set_kind(err_sys(errnum, "cannot mount %s for the command", what), ERR_POD);
+}
+
+/* ---- mount points ---- */
+
+static struct err *report_made(const struct mounter *m, int fd, const char *path)
+{
+    AUTO(buf_release) struct buf out = BUF_INIT;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return err_sys(errno, "cannot look at '%s'", path);
+    if (st.st_dev != m->root_dev)
+        return NULL; /* on something that was mounted for this command */
+    const struct report_made made = { st.st_dev, st.st_ino, (uint32_t)strlen(path) };
+    buf_putc(&out, REPORT_MADE);
+    buf_add(&out, &made, sizeof(made));
+    buf_puts(&out, path);
+    return file_write_all(m->report_fd, out.data, out.len);
+}
+
+static int create_node(int dir_fd, const char *name, bool is_dir)
+{
+    if (!is_dir)
+        return openat(dir_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (mkdirat(dir_fd, name, 0755) < 0)
+        return -1;
+    return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Makes dir_fd/name without moving the directory's times: it must not become a change of the image. */
+static struct err *make_node(const struct mounter *m, int dir_fd, const char *name, const char *path, bool is_dir)
+{
+    struct stat st;
+
+    if (fstat(dir_fd, &st) < 0)
+        return err_sys(errno, "cannot look at the directory of '%s'", path);
+    const struct timespec times[2] = { st.st_atim, st.st_mtim };
+    AUTO_CLOSE int fd = create_node(dir_fd, name, is_dir);
+    if (fd < 0)
+        return err_sys(errno, "cannot make the mount point '%s'", path);
+    (void)utimensat(dir_fd, ".", times, 0);
+    return report_made(m, fd, path);
+}
+
+static struct err *mount_point(const struct mounter *m, const char *path, bool is_dir, int links, int *ret_fd);
+
+/* The text of a symlink in dir_fd as a path from the root; NULL if name is no symlink. */
+static char *link_target(int dir_fd, const char *name, const char *path)
+{
+    char text[LIMIT_PATH_BYTES];
+    ssize_t n = readlinkat(dir_fd, name, text, sizeof(text) - 1);
+
+    if (n < 0)
+        return NULL;
+    text[n] = '\0';
+    if (text[0] == '/')
+        return path_clean(text);
+    AUTO_FREE char *parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+    return path_join(parent[0] ? parent : "/", text);
+}
+
+static struct err *missing_mount_point(const struct mounter *m, const char *path, bool is_dir, int links, int *ret_fd)
+{
+    const char *slash = strrchr(path, '/');
+    AUTO_FREE char *parent = slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+    AUTO_CLOSE int dir_fd = -1;
+
+    TRY(mount_point(m, parent, true, links, &dir_fd));
+    AUTO_FREE char *target = link_target(dir_fd, slash + 1, path);
+    if (target) {
+        if (links >= MAX_LINKS)
+            return err_sys(ELOOP, "cannot make the mount point '%s'", path);
+        return mount_point(m, target, is_dir, links + 1, ret_fd);
+    }
+    AUTO_CLOSE int real_dir = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (real_dir < 0)
+        return err_sys(errno, "cannot open '%s'", parent);
+    TRY(make_node(m, real_dir, slash + 1, path, is_dir));
+    return path_open(m->root_fd, path, O_PATH, 0, ret_fd);
+}
+
+/* An O_PATH descriptor of the mount point; what is missing of its path is made. path: absolute and clean. */
+static struct err *mount_point(const struct mounter *m, const char *path, bool is_dir, int links, int *ret_fd)
+{
+    AUTO_CLOSE int fd = -1;
+    struct stat st;
+
+    TRY(path_open_if_exists(m->root_fd, path, O_PATH, &fd));
+    if (fd < 0)
+        return missing_mount_point(m, path, is_dir, links, ret_fd);
+    if (fstat(fd, &st) < 0)
+        return err_sys(errno, "cannot look at '%s'", path);
+    if (is_dir != S_ISDIR(st.st_mode))
+        return err_new(ERR_DOCKERFILE, "cannot mount a %s over '%s', which is %s", is_dir ? "directory" : "file", path,
+                       is_dir ? "not a directory" : "a directory");
+    *ret_fd = steal_fd(&fd);
+    return NULL;
+}
+
+/* ---- kinds of mounts ---- */
+
+/* A mount's own flags may be locked by the namespace above: a remount has to repeat them. */
+static unsigned long flags_of(const char *path)
+{
+    static const struct {
+        unsigned long statvfs, mount;
+    } flags[] = {
+        { ST_NOSUID, MS_NOSUID },     { ST_NODEV, MS_NODEV },     { ST_NOEXEC, MS_NOEXEC },
+        { ST_RDONLY, MS_RDONLY },     { ST_NOATIME, MS_NOATIME }, { ST_NODIRATIME, MS_NODIRATIME },
+        { ST_RELATIME, MS_RELATIME },
+    };
+    struct statvfs st;
+    unsigned long result = 0;
+
+    if (statvfs(path, &st) < 0)
+        return 0;
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+        if (st.f_flag & flags[i].statvfs)
+            result |= flags[i].mount;
+    return result;
+}
+
+/* Adds flags to the mount at the descriptor's path, which is opened again: fd itself may lie below the mount. */
+static struct err *restrict_mount(const struct mounter *m, const char *path, unsigned long add)
+{
+    AUTO_CLOSE int fd = -1;
+
+    TRY(path_open(m->root_fd, path, O_PATH, 0, &fd));
+    const struct path_fd at = path_of_fd(fd);
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+    if ((add & MS_RDONLY) && syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) == 0)
+        add &= ~(unsigned long)MS_RDONLY;
+    if (add && mount(NULL, at.text, NULL, MS_REMOUNT | MS_BIND | flags_of(at.text) | add, NULL) < 0)
+        return mount_refused(errno, path);
+    return NULL;
+}
+
+static struct err *bind_at(const char *source, int fd, const char *path)
+{
+    if (mount(source, path_of_fd(fd).text, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return mount_refused(errno, path);
+    return NULL;
+}
+
+static struct err *mount_fs(const struct mounter *m, const char *type, const char *path, unsigned long flags,
+                            const char *data)
+{
+    AUTO_CLOSE int fd = -1;
+
+    TRY(mount_point(m, path, true, 0, &fd));
+    if (mount(type, path_of_fd(fd).text, type, flags, data) < 0)
+        return mount_refused(errno, path);
+    return NULL;
+}
+
+/* ---- /proc and /sys ---- */
+
+/* What a container must not see, as Docker has it: a file becomes /dev/null, a directory an empty one. */
+static void mask_path(const struct mounter *m, const char *path)
+{
+    AUTO_CLOSE int fd = -1;
+    struct stat st;
+    struct err *e = path_open_if_exists(m->root_fd, path, O_PATH, &fd);
+
+    err_free(e);
+    if (e || fd < 0 || fstat(fd, &st) < 0)
+        return;
+    if (S_ISDIR(st.st_mode))
+        (void)mount("tmpfs", path_of_fd(fd).text, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0");
+    else
+        (void)mount("/dev/null", path_of_fd(fd).text, NULL, MS_BIND, NULL);
+}
+
+static void make_readonly(const struct mounter *m, const char *path)
+{
+    AUTO_CLOSE int fd = -1;
+    struct err *e = path_open_if_exists(m->root_fd, path, O_PATH, &fd);
+
+    if (!e && fd >= 0 && mount(path_of_fd(fd).text, path_of_fd(fd).text, NULL, MS_BIND | MS_REC, NULL) == 0)
+        e = restrict_mount(m, path, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    err_free(e); /* hardening only: the kernel guards these files too */
+}
+
+static struct err *mount_proc(const struct mounter *m)
+{
+    static const char *const masked[] = { "/proc/acpi",       "/proc/asound",      "/proc/interrupts",
+                                          "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
+                                          "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+                                          "/proc/scsi" };
+    static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
+    AUTO_CLOSE int fd = -1;
+
+    if (m->orders->fresh_proc) {
+        TRY(mount_fs(m, "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL));
+    } else {
+        TRY(mount_point(m, "/proc", true, 0, &fd));
+        TRY(bind_at("/proc", fd, "/proc"));
+    }
+    for (size_t i = 0; i < sizeof(masked) / sizeof(masked[0]); i++)
+        mask_path(m, masked[i]);
+    for (size_t i = 0; i < sizeof(readonly) / sizeof(readonly[0]); i++)
+        make_readonly(m, readonly[i]);
+    return NULL;
+}
+
+static struct err *mount_sys(const struct mounter *m)
+{
+    AUTO_CLOSE int fd = -1;
+
+    TRY(mount_point(m, "/sys", true, 0, &fd));
+    TRY(bind_at("/sys", fd, "/sys"));
+    TRY(restrict_mount(m, "/sys", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC));
+    mask_path(m, "/sys/firmware");
+    mask_path(m, "/sys/devices/virtual/powercap");
+    return NULL;
+}
+
+/* ---- /dev ---- */
+
+static struct err *bind_devices(int dev_fd)
+{
+    static const char *const names[] = { "null", "zero", "full", "random", "urandom", "tty" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        AUTO_FREE char *source = xasprintf("/dev/%s", names[i]);
+
+        if (access(source, F_OK) < 0)
+            continue;
+        AUTO_CLOSE int fd = openat(dev_fd, names[i], O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+        if (fd < 0)
+            return err_sys(errno, "cannot make '%s' for the command", source);
+        TRY(bind_at(source, fd, source));
+    }
+    return NULL;
+}
+
+static struct err *link_devices(int dev_fd)
+{
+    static const char *const links[][2] = {
+        { "fd", "/proc/self/fd" },       { "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" },
+        { "stderr", "/proc/self/fd/2" }, { "ptmx", "pts/ptmx" },         { "core", "/proc/kcore" },
+    };
+
+    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+        if (symlinkat(links[i][1], dev_fd, links[i][0]) < 0)
+            return err_sys(errno, "cannot make '/dev/%s' for the command", links[i][0]);
+    return NULL;
+}
+
+static struct err *mount_terminals(const struct mounter *m)
+{
+    const unsigned long flags = MS_NOSUID | MS_NOEXEC;
+    AUTO_CLOSE int fd = -1;
+
+    TRY(mount_point(m, "/dev/pts", true, 0, &fd));
+    const struct path_fd at = path_of_fd(fd);
+    /* Group 5 (tty) exists only where a range of ids is mapped. */
+    if (mount("devpts", at.text, "devpts", flags, "newinstance,ptmxmode=0666,mode=0620,gid=5") < 0 &&
+        mount("devpts", at.text, "devpts", flags, "newinstance,ptmxmode=0666,mode=0620") < 0)
+        return mount_refused(errno, "/dev/pts");
+    return NULL;
+}
+
+static struct err *mount_dev(const struct mounter *m)
+{
+    AUTO_CLOSE int dev_fd = -1;
+
+    TRY(mount_fs(m, "tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"));
+    TRY(path_open(m->root_fd, "/dev", O_RDONLY | O_DIRECTORY, 0, &dev_fd));
+    TRY(bind_devices(dev_fd));
+    TRY(link_devices(dev_fd));
+    TRY(mount_terminals(m));
+    TRY(mount_fs(m, "tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=" SHM_SIZE));
+    return mount_fs(m, "mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
+/* ---- /etc/resolv.conf and /etc/hosts ---- */
+
+static struct err *read_if_exists(const char *path, struct buf *out)
+{
+    struct err *e = file_read(path, LIMIT_SETTING_FILE_BYTES, out);
+
+    if (e && err_errno(e) == ENOENT) {
+        err_free(e);
+        return NULL;
+    }
+    return e;
+}
+
+static struct err *bind_text(const struct mounter *m, int scratch_fd, const char *target, struct buf *text)
+{
+    const char *name = strrchr(target, '/') + 1;
+    AUTO_CLOSE int file = openat(scratch_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+    AUTO_CLOSE int at = -1;
+
+    if (file < 0)
+        return err_sys(errno, "cannot make '%s' for the command", target);
+    TRY(file_write_all(file, buf_str(text), text->len));
+    TRY(mount_point(m, target, false, 0, &at));
+    TRY(bind_at(path_of_fd(file).text, at, target));
+    return restrict_mount(m, target, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+}
+
+static struct err *hosts_text(const struct mounter *m, struct buf *out)
+{
+    static const char local[] =
+        "127.0.0.1\tlocalhost " SANDBOX_HOSTNAME "\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+
+    /* The pod's entries hold its hostAliases, without a network they name nothing. */
+    if (!m->orders->no_network)
+        TRY(read_if_exists("/etc/hosts", out));
+    if (out->len && out->data[out->len - 1] != '\n')
+        buf_putc(out, '\n');
+    buf_puts(out, local);
+    return NULL;
+}
+
+/* Read-only copies on a tmpfs that nobody can reach: it lies on /dev, below the real one. */
+static struct err *mount_network_files(const struct mounter *m)
+{
+    AUTO(buf_release) struct buf resolv = BUF_INIT;
+    AUTO(buf_release) struct buf hosts = BUF_INIT;
+    AUTO_CLOSE int scratch_fd = -1;
+
+    TRY(read_if_exists("/etc/resolv.conf", &resolv));
+    TRY(hosts_text(m, &hosts));
+    TRY(mount_fs(m, "tmpfs", "/dev", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=4m"));
+    TRY(path_open(m->root_fd, "/dev", O_RDONLY | O_DIRECTORY, 0, &scratch_fd));
+    TRY(bind_text(m, scratch_fd, "/etc/resolv.conf", &resolv));
+    return bind_text(m, scratch_fd, "/etc/hosts", &hosts);
+}
+
+/* ---- the step's own mounts ---- */
+
+static struct err *mount_tmpfs(const struct mounter *m, const struct order_mount *o, const char *target)
+{
+    char data[64] = "mode=1777";
+
+    if (o->tmpfs_bytes)
+        (void)snprintf(data, sizeof(data), "mode=1777,size=%llu", (unsigned long long)o->tmpfs_bytes);
+    TRY(mount_fs(m, "tmpfs", target, MS_NOSUID | MS_NODEV | MS_NOEXEC, data));
+    return o->readonly ? restrict_mount(m, target, MS_RDONLY) : NULL;
+}
+
+static struct err *mount_order(const struct mounter *m, const struct order_mount *o)
+{
+    AUTO_FREE char *target = path_join("/", o->target);
+    AUTO_CLOSE int fd = -1;
+    struct stat st;
+
+    if (!target[1])
+        return err_new(ERR_DOCKERFILE, "a mount cannot replace the root directory");
+    if (!o->source[0])
+        return mount_tmpfs(m, o, target);
+    if (stat(o->source, &st) < 0)
+        return err_sys(errno, "cannot look at '%s'", o->source);
+    TRY(mount_point(m, target, S_ISDIR(st.st_mode), 0, &fd));
+    TRY(bind_at(o->source, fd, target));
+    return o->readonly ? restrict_mount(m, target, MS_RDONLY) : NULL;
+}
+
+static size_t components(const char *path)
+{
+    size_t n = 0;
+
+    for (; *path; path++)
+        n += path[0] == '/' && path[1] && path[1] != '/';
+    return n;
+}
+
+/* Outer ones first, else in the given order. */
+static struct err *mount_orders(const struct mounter *m)
+{
+    size_t deepest = 0;
+
+    for (size_t i = 0; i < m->orders->mounts.n; i++)
+        if (components(m->orders->mounts.items[i].target) > deepest)
+            deepest = components(m->orders->mounts.items[i].target);
+    for (size_t depth = 0; m->orders->mounts.n && depth <= deepest; depth++)
+        for (size_t i = 0; i < m->orders->mounts.n; i++)
+            if (components(m->orders->mounts.items[i].target) == depth)
+                TRY(err_wrap(mount_order(m, &m->orders->mounts.items[i]), "cannot mount '%s'",
+                             m->orders->mounts.items[i].target));
+    return NULL;
+}
+
+/* ---- the root ---- */
+
+static struct err *open_root(const struct orders *o, struct mounter *m)
+{
+    struct stat st;
+
+    /* A mount of its own: what is mounted below goes with it, and only a mount can become the root. */
+    if (mount(o->root, o->root, NULL, MS_BIND, NULL) < 0 && mount(o->root, o->root, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return mount_refused(errno, o->root);
+    m->root_fd = open(o->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (m->root_fd < 0 || fstat(m->root_fd, &st) < 0)
+        return err_sys(errno, "cannot open '%s'", o->root);
+    m->root_dev = st.st_dev;
+    return NULL;
+}
+
+/* After pivot_root the old root must be unmounted: only try it if a filter does not refuse the second half. */
+static bool may_unmount(void)
+{
+    return umount2("/proc/self/no-such-mount", MNT_DETACH) < 0 && errno != EPERM && errno != ENOSYS;
+}
+
+static struct err *switch_root(int root_fd)
+{
+    if (fchdir(root_fd) < 0)
+        return err_sys(errno, "cannot enter the root of the command");
+    if (may_unmount() && syscall(SYS_pivot_root, ".", ".") == 0) {
+        if (umount2(".", MNT_DETACH) < 0)
+            return mount_refused(errno, "the root: unmounting the old one");
+    } else {
+        /* Covers the old root for good: nothing inside may unmount, and ".." of a chroot ends at this mount too. */
+        if (mount(".", "/", NULL, MS_MOVE, NULL) < 0)
+            return mount_refused(errno, "the root");
+        if (chroot(".") < 0)
+            return err_set_kind(err_sys(errno, "cannot change the root of the command"), ERR_POD);
+    }
+    return chdir("/") < 0 ? err_sys(errno, "cannot enter the root of the command") : NULL;
+}
+
+static struct err *mount_all(const struct mounter *m)
+{
+    TRY(mount_proc(m));
+    TRY(mount_network_files(m));
+    TRY(mount_dev(m));
+    TRY(mount_sys(m));
+    TRY(mount_orders(m));
+    return switch_root(m->root_fd);
+}
+
+struct err *mounts_enter_root(const struct orders *o, int report_fd)
+{
+    struct mounter m = { .orders = o, .root_fd = -1, .report_fd = report_fd };
+
+    umask(0);
+    TRY(open_root(o, &m));
+    struct err *e = mount_all(&m);
+    close_fd(&m.root_fd);
+    return e;
+}

@@ -1,0 +1,165 @@
+#include "sandbox/orders_priv.h"
+
+#include <string.h>
+
+static void put_u32(struct buf *out, uint32_t v)
+{
+    buf_add(out, &v, sizeof(v));
+}
+
+static void put_str(struct buf *out, const char *s)
+{
+    size_t n = strlen(s);
+
+    put_u32(out, (uint32_t)n);
+    buf_add(out, s, n);
+}
+
+static void put_strs(struct buf *out, const struct strs *l)
+{
+    put_u32(out, (uint32_t)l->n);
+    for (size_t i = 0; i < l->n; i++)
+        put_str(out, l->items[i]);
+}
+
+static void put_numbers(struct buf *out, const uint32_t *items, size_t n)
+{
+    put_u32(out, (uint32_t)n);
+    for (size_t i = 0; i < n; i++)
+        put_u32(out, items[i]);
+}
+
+void orders_encode(const struct orders *o, struct buf *out)
+{
+    put_str(out, o->root);
+    put_str(out, o->cwd);
+    put_strs(out, &o->argv);
+    put_strs(out, &o->env);
+    put_u32(out, o->uid);
+    put_u32(out, o->gid);
+    put_numbers(out, o->groups.items, o->groups.n);
+    put_u32(out, (uint32_t)o->mounts.n);
+    for (size_t i = 0; i < o->mounts.n; i++) {
+        const struct order_mount *m = &o->mounts.items[i];
+
+        put_str(out, m->source);
+        put_str(out, m->target);
+        buf_add(out, &m->tmpfs_bytes, sizeof(m->tmpfs_bytes));
+        put_u32(out, m->readonly);
+    }
+    put_numbers(out, o->protect.items, o->protect.n);
+    put_u32(out, o->fresh_proc);
+    put_u32(out, o->no_network);
+    put_u32(out, o->single_id);
+}
+
+/* A cursor that fails once and then stays failed: the end is the one place to look. */
+struct cursor {
+    const char *p;
+    size_t left;
+    bool bad;
+};
+
+static void get_bytes(struct cursor *c, void *out, size_t n)
+{
+    if (c->bad || c->left < n) {
+        c->bad = true;
+        memset(out, 0, n);
+        return;
+    }
+    memcpy(out, c->p, n);
+    c->p += n;
+    c->left -= n;
+}
+
+static uint32_t get_u32(struct cursor *c)
+{
+    uint32_t v;
+
+    get_bytes(c, &v, sizeof(v));
+    return v;
+}
+
+/* A count of things that take at least four bytes each. */
+static uint32_t get_count(struct cursor *c)
+{
+    uint32_t n = get_u32(c);
+
+    if (n > c->left / 4)
+        c->bad = true;
+    return c->bad ? 0 : n;
+}
+
+static char *get_str(struct cursor *c)
+{
+    uint32_t n = get_u32(c);
+
+    if (c->bad || n > c->left || memchr(c->p, '\0', n)) {
+        c->bad = true;
+        return xstrdup("");
+    }
+    char *s = xstrndup(c->p, n);
+    c->p += n;
+    c->left -= n;
+    return s;
+}
+
+static void get_strs(struct cursor *c, struct strs *out)
+{
+    for (uint32_t n = get_count(c); n > 0; n--)
+        strs_take(out, get_str(c));
+}
+
+static void get_mounts(struct cursor *c, struct orders *o)
+{
+    for (uint32_t n = get_count(c); n > 0 && !c->bad; n--) {
+        struct order_mount m = { .source = get_str(c) };
+
+        m.target = get_str(c);
+        get_bytes(c, &m.tmpfs_bytes, sizeof(m.tmpfs_bytes));
+        m.readonly = get_u32(c) != 0;
+        vec_push(&o->mounts, m);
+    }
+}
+
+struct err *orders_decode(const void *data, size_t len, struct orders *ret_orders)
+{
+    struct cursor c = { data, len, false };
+    struct orders o = { .root = get_str(&c) };
+
+    o.cwd = get_str(&c);
+    get_strs(&c, &o.argv);
+    get_strs(&c, &o.env);
+    o.uid = get_u32(&c);
+    o.gid = get_u32(&c);
+    for (uint32_t n = get_count(&c); n > 0; n--)
+        vec_push(&o.groups, get_u32(&c));
+    get_mounts(&c, &o);
+    for (uint32_t n = get_count(&c); n > 0; n--)
+        vec_push(&o.protect, get_u32(&c));
+    o.fresh_proc = get_u32(&c) != 0;
+    o.no_network = get_u32(&c) != 0;
+    o.single_id = get_u32(&c) != 0;
+    if (c.bad || c.left != 0 || o.argv.n == 0) {
+        orders_release(&o);
+        return err_new(ERR_BUG, "the orders of a RUN cannot be understood");
+    }
+    *ret_orders = o;
+    return NULL;
+}
+
+void orders_release(struct orders *o)
+{
+    for (size_t i = 0; i < o->mounts.n; i++) {
+        free(o->mounts.items[i].source);
+        free(o->mounts.items[i].target);
+    }
+    free(o->root);
+    free(o->cwd);
+    strs_release(&o->argv);
+    strs_release(&o->env);
+    vec_free(&o->groups);
+    vec_free(&o->mounts);
+    vec_free(&o->protect);
+    *o = (struct orders){ .root = NULL };
+}

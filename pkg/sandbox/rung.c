@@ -1,0 +1,365 @@
+#include "sandbox/rung_priv.h"
+
+#include "base/limits.h"
+#include "sandbox/caps_priv.h"
+#include "sys/file.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define ENOUGH_IDS  (ID_RANGE - 1) /* 65534 is "nobody": a range without it is not a full one */
+#define MAP_REQUEST 'm'            /* no record of err_write() starts with it */
+#define ORDINARY_ID 1000           /* what uid 0 becomes where 0 may not be mapped */
+
+/* ---- what is refused, and the line of YAML that grants it ---- */
+
+#define YAML_SECCOMP                                                                                                   \
+    "In the container's securityContext use 'seccompProfile: {type: Localhost, localhostProfile: copyup.json}' "       \
+    "with a profile that allows unshare, mount, umount2, pivot_root, chroot and sethostname beside the runtime's "     \
+    "defaults, or "                                                                                                    \
+    "'seccompProfile: {type: Unconfined}'."
+#define YAML_APPARMOR                                                                                                  \
+    "In the container's securityContext use 'appArmorProfile: {type: Unconfined}', or Localhost with a profile that "  \
+    "allows mount."
+
+static long small_number(const char *path, long otherwise)
+{
+    AUTO(buf_release) struct buf text = BUF_INIT;
+    struct err *e = file_read(path, SIZE_MAX / 2, &text);
+
+    if (e) {
+        err_free(e);
+        return otherwise;
+    }
+    return strtol(buf_str(&text), NULL, 10);
+}
+
+static bool seccomp_filtered(void)
+{
+    AUTO(buf_release) struct buf text = BUF_INIT;
+    struct err *e = file_read("/proc/self/status", LIMIT_SETTING_FILE_BYTES, &text);
+    const char *line = e ? NULL : strstr(buf_str(&text), "\nSeccomp:\t");
+
+    err_free(e);
+    return line && line[10] == '2';
+}
+
+static struct err *unshare_error(int errnum)
+{
+    struct err *e = err_sys(errnum, "the pod does not allow user namespaces: unshare was refused");
+
+    e = err_set_kind(e, ERR_POD);
+    if (errnum == ENOSPC || errnum == EUSERS)
+        return err_hint(e, "The node's sysctl user.max_user_namespaces is %ld: it must be raised (15000 is usual).",
+                        small_number("/proc/sys/user/max_user_namespaces", 0));
+    if (errnum == EPERM && small_number("/proc/sys/kernel/unprivileged_userns_clone", 1) == 0)
+        return err_hint(e, "The node's sysctl kernel.unprivileged_userns_clone is 0: it must be 1.");
+    if (errnum == EPERM && seccomp_filtered())
+        return err_hint(e, "The pod's seccomp profile refuses it. " YAML_SECCOMP);
+    if (errnum == EACCES)
+        return err_hint(e, "A security module refuses it. " YAML_APPARMOR);
+    return err_hint(e, YAML_SECCOMP);
+}
+
+static struct err *mount_error(int errnum, const char *what)
+{
+    struct err *e = err_set_kind(err_sys(errnum, "the pod does not allow mounts: %s was refused", what), ERR_POD);
+
+    if (errnum == EACCES)
+        return err_hint(e, "AppArmor or SELinux refuses it. " YAML_APPARMOR);
+    if (errnum == EPERM && small_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) == 1)
+        return err_hint(e, "The node restricts user namespaces by AppArmor. " YAML_APPARMOR);
+    return err_hint(e, YAML_SECCOMP);
+}
+
+static struct err *map_error(int errnum, const char *file)
+{
+    struct err *e =
+        err_set_kind(err_sys(errnum, "the pod does not allow to map ids: writing %s was refused", file), ERR_POD);
+
+    if (geteuid() == 0)
+        return err_hint(
+            e, "In the container's securityContext add 'capabilities: {add: [SETUID, SETGID, SETFCAP]}', or run as "
+               "another user ('runAsUser: 1000'), or set 'hostUsers: false' for the pod.");
+    return err_hint(e, YAML_APPARMOR);
+}
+
+/* ---- probes: ids and capabilities ---- */
+
+static struct err *read_map(const char *path, struct id_map *ret)
+{
+    AUTO(buf_release) struct buf text = BUF_INIT;
+
+    TRY(file_read(path, LIMIT_SETTING_FILE_BYTES, &text));
+    if (!id_map_parse(buf_str(&text), ret))
+        return err_new(ERR_POD, "cannot understand '%s'", path);
+    return NULL;
+}
+
+/* Our own file may carry capabilities as "permitted" only (so that it starts everywhere): make them effective. Such a
+ * process is not dumpable, and its /proc files then belong to root. */
+static bool raise_caps(uint64_t want)
+{
+    struct caps c;
+
+    if (!caps_get(&c) || (c.permitted & want) != want)
+        return false;
+    if ((c.effective & want) == want)
+        return true;
+    c.effective |= want;
+    return caps_set(&c) && prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0;
+}
+
+static struct err *probe_full(struct rung_plan *ret)
+{
+    struct id_map have_uids, have_gids;
+
+    if (!raise_caps(CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID)))
+        return err_new(ERR_POD, "no capability to map a range of ids (SETUID, SETGID)");
+    bool zero = raise_caps(CAP_BIT(CAP_SETFCAP));
+    TRY(read_map("/proc/self/uid_map", &have_uids));
+    TRY(read_map("/proc/self/gid_map", &have_gids));
+    id_map_full(&have_uids, geteuid(), zero, &ret->uids);
+    id_map_full(&have_gids, getegid(), zero, &ret->gids);
+    if (ret->uids.ids < ENOUGH_IDS || ret->gids.ids < ENOUGH_IDS)
+        return err_new(ERR_POD, "the pod's own user namespace has only %u user ids and %u group ids", ret->uids.ids,
+                       ret->gids.ids);
+    ret->written_by_parent = true;
+    return NULL;
+}
+
+static struct err *probe_single(struct rung_plan *ret)
+{
+    uid_t uid = geteuid();
+
+    if (uid == 0 && !raise_caps(CAP_BIT(CAP_SETFCAP))) {
+        if (!raise_caps(CAP_BIT(CAP_SETUID)))
+            return err_hint(err_new(ERR_POD, "user 0 without the capability SETFCAP may not be mapped"),
+                            "Run as another user ('runAsUser: 1000'), or add 'capabilities: {add: [SETFCAP]}'.");
+        uid = ret->switch_uid = ORDINARY_ID;
+    }
+    id_map_single(uid, &ret->uids);
+    id_map_single(getegid(), &ret->gids);
+    return NULL;
+}
+
+/* ---- entering ---- */
+
+static struct err *write_map(const char *path, const char *text, size_t len)
+{
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return map_error(errno, path);
+    /* One write is the whole map, by the kernel's rule. */
+    if (write(fd, text, len) != (ssize_t)len)
+        return map_error(errno, path);
+    return NULL;
+}
+
+static struct err *write_id_map(const char *path, const struct id_map *map)
+{
+    AUTO(buf_release) struct buf text = BUF_INIT;
+
+    id_map_format(map, &text);
+    return write_map(path, buf_str(&text), text.len);
+}
+
+static struct err *unshare_namespaces(void)
+{
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return unshare_error(errno);
+    return NULL;
+}
+
+static struct err *enter_full(const struct rung_plan *plan, int sync_fd)
+{
+    const char request = MAP_REQUEST;
+    struct err *served = NULL;
+
+    (void)plan;
+    TRY(unshare_namespaces());
+    if (write(sync_fd, &request, 1) != 1)
+        return err_sys(errno, "cannot reach the parent process");
+    TRY(err_read(sync_fd, &served));
+    TRY(served);
+    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+        return err_sys(errno, "cannot become user 0 of the new user namespace");
+    return NULL;
+}
+
+static struct err *enter_single(const struct rung_plan *plan, int sync_fd)
+{
+    (void)sync_fd;
+    if (plan->switch_uid) {
+        if (setresuid(plan->switch_uid, plan->switch_uid, plan->switch_uid) < 0)
+            return err_sys(errno, "cannot become user %u", (unsigned)plan->switch_uid);
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    }
+    TRY(unshare_namespaces());
+    TRY(write_map("/proc/self/setgroups", "deny", 4));
+    TRY(write_id_map("/proc/self/uid_map", &plan->uids));
+    return write_id_map("/proc/self/gid_map", &plan->gids);
+}
+
+static const struct rung rungs[] = {
+    { "full", "a range of ids is mapped", OWNER_REAL, probe_full, enter_full },
+    { "single", "one id is mapped, owners are recorded", OWNER_RECORDED, probe_single, enter_single },
+};
+#define N_RUNGS (sizeof(rungs) / sizeof(rungs[0]))
+
+struct err *rung_enter(const struct rung_plan *plan, int sync_fd)
+{
+    TRY(plan->rung->enter(plan, sync_fd));
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return mount_error(errno, "making the mounts private");
+    return NULL;
+}
+
+static struct err *write_maps_of(const struct rung_plan *plan, pid_t child)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)child);
+    TRY(write_id_map(path, &plan->uids));
+    (void)snprintf(path, sizeof(path), "/proc/%d/gid_map", (int)child);
+    return write_id_map(path, &plan->gids);
+}
+
+struct err *rung_serve_maps(const struct rung_plan *plan, pid_t child, int sync_fd)
+{
+    char request;
+    ssize_t n;
+
+    if (!plan->written_by_parent)
+        return NULL;
+    /* A child that failed before asking may have put its report here, or hung up. */
+    do
+        n = recv(sync_fd, &request, 1, MSG_PEEK);
+    while (n < 0 && errno == EINTR);
+    if (n != 1 || request != MAP_REQUEST || read(sync_fd, &request, 1) != 1)
+        return NULL;
+    struct err *result = write_maps_of(plan, child);
+    struct err *sent = err_write(sync_fd, result);
+    err_free(result);
+    return sent;
+}
+
+/* ---- trying ---- */
+
+/* A /proc of an own pid namespace: refused where the pod's own /proc is partly masked. */
+static bool can_mount_proc(void)
+{
+    int status = 1;
+
+    if (unshare(CLONE_NEWPID) < 0)
+        return false;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 ? 0 : 1);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static struct err *try_mounts(void)
+{
+    if (mount("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=755,size=64k") < 0)
+        return mount_error(errno, "a tmpfs");
+    return NULL;
+}
+
+static _Noreturn void trial_main(const struct rung_plan *plan, int fd)
+{
+    struct err *e = rung_enter(plan, fd);
+    char fresh;
+
+    if (!e)
+        e = try_mounts();
+    err_free(err_write(fd, e));
+    fresh = !e && can_mount_proc() ? 'y' : 'n';
+    (void)!write(fd, &fresh, 1);
+    _exit(0);
+}
+
+/* The parent's half of a trial, over a socket pair. */
+static struct err *watch_trial(struct rung_plan *plan, pid_t child, int fd)
+{
+    struct err *e = NULL;
+    char fresh = 'n';
+
+    TRY(rung_serve_maps(plan, child, fd));
+    TRY(err_read(fd, &e));
+    if (!e && read(fd, &fresh, 1) == 1)
+        plan->fresh_proc = fresh == 'y';
+    return e;
+}
+
+static struct err *try_rung(const struct rung *r, struct rung_plan *ret_plan)
+{
+    struct rung_plan plan = { .rung = r };
+    int pair[2];
+
+    TRY(r->probe(&plan));
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return err_sys(errno, "cannot make a socket pair");
+    pid_t child = fork();
+    if (child == 0) {
+        close(pair[0]);
+        trial_main(&plan, pair[1]);
+    }
+    close(pair[1]);
+    struct err *e = child < 0 ? err_sys(errno, "cannot fork") : watch_trial(&plan, child, pair[0]);
+    close(pair[0]);
+    if (child > 0)
+        (void)waitpid(child, NULL, 0);
+    if (!e)
+        *ret_plan = plan;
+    return e;
+}
+
+static struct err *choose_named(const char *name, struct rung_plan *ret_plan, char **ret_why)
+{
+    for (size_t i = 0; i < N_RUNGS; i++) {
+        if (strcmp(rungs[i].name, name) != 0)
+            continue;
+        TRY(err_wrap(try_rung(&rungs[i], ret_plan), "sandbox '%s' does not work in this pod", name));
+        *ret_why = xasprintf("%s (%s), as asked for", name, rungs[i].what);
+        return NULL;
+    }
+    return err_hint(err_new(ERR_SETTING, "unknown sandbox '%s'", name), "Sandboxes are auto, full and single.");
+}
+
+/* The innermost line that still says something by itself. */
+static void note_refusal(struct buf *out, const struct rung *r, const struct err *e)
+{
+    buf_printf(out, "%s%s: %s", out->len ? "; " : "", r->name, err_message(e));
+}
+
+struct err *rung_choose(const char *name, struct rung_plan *ret_plan, char **ret_why)
+{
+    AUTO(buf_release) struct buf why_not = BUF_INIT;
+    struct err *last = NULL;
+
+    if (name && strcmp(name, "auto") != 0)
+        return choose_named(name, ret_plan, ret_why);
+    for (size_t i = 0; i < N_RUNGS; i++) {
+        struct err *e = try_rung(&rungs[i], ret_plan);
+
+        if (!e) {
+            *ret_why =
+                xasprintf("%s (%s)%s%s", rungs[i].name, rungs[i].what, why_not.len ? "; not " : "", buf_str(&why_not));
+            err_free(last);
+            return NULL;
+        }
+        note_refusal(&why_not, &rungs[i], e);
+        err_free(last);
+        last = e; /* the least demanding rung's reason is the one to fix */
+    }
+    return err_wrap(last, "this pod cannot run a build: no sandbox works");
+}

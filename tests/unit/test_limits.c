@@ -1,0 +1,228 @@
+/* Fake cgroup trees: what limits.h makes of them. */
+#include "sandbox/limits.h"
+
+#include "base/mem.h"
+#include "sys/file.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define CG       "/sys/fs/cgroup"
+#define NO_QUOTA 0 /* in the tables: as many as this machine has */
+
+struct file {
+    const char *path, *text;
+};
+struct limits_case {
+    const char *name;
+    struct file files[8];
+    uint64_t memory;
+    uint32_t milli; /* NO_QUOTA: no CPU limit */
+    int version;
+    uint64_t oom_kills;
+};
+
+static const struct limits_case cases[] = {
+    { "nothing there", { { NULL, NULL } }, UINT64_MAX, NO_QUOTA, 0, 0 },
+    { "v2 without limits",
+      { { CG "/cgroup.controllers", "cpu memory\n" },
+        { CG "/memory.max", "max\n" },
+        { CG "/cpu.max", "max 100000\n" } },
+      UINT64_MAX,
+      NO_QUOTA,
+      2,
+      0 },
+    { "v2 as a pod has it",
+      { { CG "/cgroup.controllers", "cpu memory\n" },
+        { "/proc/self/cgroup", "0::/\n" },
+        { CG "/memory.max", "524288000\n" },
+        { CG "/cpu.max", "40000 100000\n" },
+        { CG "/memory.events", "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n" } },
+      524288000,
+      400,
+      2,
+      2 },
+    { "v2 cpu.max without a period",
+      { { CG "/cgroup.controllers", "" }, { CG "/cpu.max", "250000\n" } },
+      UINT64_MAX,
+      2500,
+      2,
+      0 },
+    { "v2 own group is stricter than the one above",
+      { { CG "/cgroup.controllers", "cpu memory\n" },
+        { "/proc/self/cgroup", "0::/a/b\n" },
+        { CG "/a/memory.max", "1000000\n" },
+        { CG "/a/b/memory.max", "900000\n" },
+        { CG "/a/b/cpu.max", "300000 100000\n" },
+        { CG "/a/cpu.max", "150000 100000\n" } },
+      900000,
+      1500,
+      2,
+      0 },
+    { "v2 own count of kills, not the one above",
+      { { CG "/cgroup.controllers", "memory\n" },
+        { "/proc/self/cgroup", "0::/a\n" },
+        { CG "/a/memory.events", "oom_kill 1\n" },
+        { CG "/memory.events", "oom_kill 9\n" } },
+      UINT64_MAX,
+      NO_QUOTA,
+      2,
+      1 },
+    { "v2 path of the node, not visible here",
+      { { CG "/cgroup.controllers", "memory\n" },
+        { "/proc/self/cgroup", "0::/kubepods/pod1/x\n" },
+        { CG "/memory.max", "7000000\n" } },
+      7000000,
+      NO_QUOTA,
+      2,
+      0 },
+    { "v2 path that climbs is not followed",
+      { { CG "/cgroup.controllers", "memory\n" },
+        { "/proc/self/cgroup", "0::/../..\n" },
+        { CG "/memory.max", "7000000\n" },
+        { "/sys/memory.max", "1\n" } },
+      7000000,
+      NO_QUOTA,
+      2,
+      0 },
+    { "v1 as a pod has it",
+      { { CG "/memory/memory.limit_in_bytes", "67108864\n" },
+        { CG "/memory/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n" },
+        { CG "/cpu,cpuacct/cpu.cfs_quota_us", "150000\n" },
+        { CG "/cpu,cpuacct/cpu.cfs_period_us", "100000\n" },
+        { "/proc/self/cgroup", "4:memory:/kubepods/x\n3:cpu,cpuacct:/kubepods/x\n1:name=systemd:/\n" } },
+      67108864,
+      1500,
+      1,
+      1 },
+    { "v1 without limits",
+      { { CG "/memory/memory.limit_in_bytes", "9223372036854771712\n" }, { CG "/cpu/cpu.cfs_quota_us", "-1\n" } },
+      UINT64_MAX,
+      NO_QUOTA,
+      1,
+      0 },
+    { "hybrid: v1 controllers beside an empty v2 tree",
+      { { CG "/unified/cgroup.controllers", "" },
+        { CG "/memory/group/memory.limit_in_bytes", "5000000\n" },
+        { "/proc/self/cgroup", "4:memory:/group\n0::/\n" } },
+      5000000,
+      NO_QUOTA,
+      1,
+      0 },
+    { "v1 controller named like a part of another",
+      { { CG "/cpu/right/cpu.cfs_quota_us", "50000\n" },
+        { CG "/cpu/wrong/cpu.cfs_quota_us", "10000\n" },
+        { "/proc/self/cgroup", "5:cpuset:/wrong\n3:cpuacct,cpu:/right\n" } },
+      UINT64_MAX,
+      500,
+      1,
+      0 },
+    { "garbage is no limit",
+      { { CG "/cgroup.controllers", "" },
+        { CG "/memory.max", "lots\n" },
+        { CG "/cpu.max", "-5 100000\n" },
+        { CG "/memory.events", "oom_kill many\n" } },
+      UINT64_MAX,
+      NO_QUOTA,
+      2,
+      0 },
+    { "a period of zero is no limit",
+      { { CG "/cgroup.controllers", "" }, { CG "/cpu.max", "100 0\n" } },
+      UINT64_MAX,
+      NO_QUOTA,
+      2,
+      0 },
+    { "a tiny quota is still one",
+      { { CG "/cgroup.controllers", "" }, { CG "/cpu.max", "1 100000\n" } },
+      UINT64_MAX,
+      1,
+      2,
+      0 },
+    { "numbers beyond 64 bits are no limit",
+      { { CG "/cgroup.controllers", "" }, { CG "/memory.max", "99999999999999999999999\n" } },
+      UINT64_MAX,
+      NO_QUOTA,
+      2,
+      0 },
+};
+
+static void write_tree(const char *root, const struct limits_case *c)
+{
+    for (const struct file *f = c->files; f->path; f++) {
+        AUTO_FREE char *path = xasprintf("%s%s", root, f->path);
+        AUTO_FREE char *dir = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+
+        assert_null(file_mkdirs(dir, 0755));
+        assert_null(file_write_atomic(path, f->text, strlen(f->text), 0644));
+    }
+}
+
+static bool check_case(const struct limits_case *c)
+{
+    char root[] = "/tmp/test_limits.XXXXXX";
+    struct limits l;
+
+    assert_non_null(mkdtemp(root));
+    write_tree(root, c);
+    limits_read(root, &l);
+    uint64_t kills = limits_oom_kills(root);
+    assert_null(file_remove_tree(AT_FDCWD, root));
+    bool good = l.memory_bytes == c->memory && l.version == c->version && kills == c->oom_kills &&
+                l.cpu_limited == (c->milli != NO_QUOTA) && (c->milli == NO_QUOTA || l.cpu_milli == c->milli) &&
+                (l.cpu_limited || l.cpu_milli >= 1000);
+    if (!good)
+        print_error("%s: memory %llu, cpu %u (%d), version %d, kills %llu\n", c->name,
+                    (unsigned long long)l.memory_bytes, l.cpu_milli, l.cpu_limited, l.version,
+                    (unsigned long long)kills);
+    return good;
+}
+
+static void test_trees(void **state)
+{
+    bool all = true;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        all = check_case(&cases[i]) && all;
+    assert_true(all);
+}
+
+static void test_threads(void **state)
+{
+    static const struct {
+        uint32_t milli;
+        int threads;
+    } rows[] = { { 0, 1 },    { 1, 1 },    { 400, 1 },    { 1000, 1 },   { 1001, 2 },
+                 { 1500, 2 }, { 2000, 2 }, { 16000, 16 }, { 16001, 16 }, { 4000000000U, 16 } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct limits l = { .cpu_milli = rows[i].milli };
+
+        assert_int_equal(limits_threads(&l), rows[i].threads);
+    }
+}
+
+/* Whatever this machine is: the answer is one that a program can work with. */
+static void test_this_machine(void **state)
+{
+    struct limits l;
+
+    (void)state;
+    limits_read("", &l);
+    assert_true(l.memory_bytes > 1024 * 1024);
+    assert_true(l.cpu_milli > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_trees), cmocka_unit_test(test_threads),
+                                        cmocka_unit_test(test_this_machine) };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
