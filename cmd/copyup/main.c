@@ -1,9 +1,75 @@
-/* copyup: builds a Dockerfile without privilege and pushes the image. See pkg/README.md for the map. */
+/* copyup: builds a Dockerfile without privilege and pushes the image. Without arguments it runs the step from the
+ * environment; pkg/README.md is the map. */
 #include "base/err.h"
+#include "base/log.h"
 #include "sandbox/sandbox.h"
 #include "settings/settings.h"
+#include "step.h"
+#include "version.h"
+#include "wire.h"
 
-int main(void)
+#include <string.h>
+
+static int usage(void)
 {
+    printf("copyup %s: builds a Dockerfile without privilege and pushes the image.\n\n"
+           "  copyup              runs the step that the environment describes\n"
+           "  copyup settings     prints every setting as Markdown\n"
+           "  copyup --help       this text and every setting\n"
+           "  copyup --version    the version\n\n",
+           COPYUP_VERSION);
+    settings_print_help(stdout);
     return 0;
+}
+
+static int markdown(void)
+{
+    settings_print_markdown(stdout);
+    return 0;
+}
+
+static int version(void)
+{
+    puts("copyup " COPYUP_VERSION);
+    return 0;
+}
+
+static int report(struct err *e)
+{
+    if (!e)
+        return 0;
+    fflush(stdout);
+    err_print(stderr, e);
+    int code = err_exit_code(e);
+    err_free(e);
+    return code;
+}
+
+static struct err *run_step(void)
+{
+    AUTO(settings_free) struct settings *s = NULL;
+
+    TRY(settings_read(environ, &s));
+    log_set_level((enum log_level)wire_log_level(s));
+    return step_main(s);
+}
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+} commands[] = {
+    { "--help", usage },      { "-h", usage },        { "help", usage },
+    { "--version", version }, { "version", version }, { "settings", markdown },
+};
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], SANDBOX_INNER_COMMAND) == 0)
+        sandbox_inner_main(argc, argv);
+    for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run();
+    if (argc > 1)
+        return report(err_hint(err_new(ERR_SETTING, "unknown command '%s'", argv[1]), "See copyup --help."));
+    return report(run_step());
 }

@@ -1,0 +1,230 @@
+#include "step.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "build/build.h"
+#include "progress.h"
+#include "sys/file.h"
+#include "sys/path.h"
+#include "wire.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* What is known before the sandbox is entered, and what the build then needs. */
+struct step_ctx {
+    const struct settings *s;
+    struct dockerfile *df;
+    struct plan *plan;
+    struct context *context;
+    struct limits limits;
+    struct progress_printer printer;
+    struct ref repo;
+    int64_t started_s;
+};
+
+/* ---- before the sandbox: what the user wrote ---- */
+
+/* As given, else inside the context: both are in use. */
+static struct err *find_dockerfile(const struct settings *s, char **ret_path)
+{
+    AUTO_FREE char *inside = path_join(s->context, s->dockerfile);
+
+    if (access(s->dockerfile, F_OK) != 0 && access(inside, F_OK) == 0)
+        *ret_path = steal(&inside);
+    else
+        *ret_path = xstrdup(s->dockerfile);
+    return NULL;
+}
+
+static struct err *read_dockerfile(struct step_ctx *c, char **ret_path)
+{
+    AUTO(buf_release) struct buf text = BUF_INIT;
+    AUTO_FREE char *path = NULL;
+
+    TRY(find_dockerfile(c->s, &path));
+    struct err *e = file_read(path, LIMIT_DOCKERFILE_BYTES, &text);
+    if (e)
+        return err_hint(err_set_kind(err_wrap(e, "cannot read the Dockerfile"), ERR_DOCKERFILE),
+                        "PLUGIN_DOCKERFILE is a path relative to the step's working directory or to PLUGIN_CONTEXT.");
+    TRY(dockerfile_parse(c->s->dockerfile, text.data ? text.data : "", text.len, &c->df));
+    *ret_path = steal(&path);
+    return NULL;
+}
+
+static struct err *open_context(struct step_ctx *c, const char *dockerfile_path)
+{
+    AUTO(buf_release) struct buf ignore = BUF_INIT;
+    bool found;
+
+    TRY(context_find_ignore(c->s->context, dockerfile_path, &ignore, &found));
+    return err_hint(context_open(c->s->context, found ? buf_str(&ignore) : NULL, ignore.len, &c->context),
+                    "PLUGIN_CONTEXT is the directory that COPY and ADD read from.");
+}
+
+/* A bare NAME takes its value from our environment, as docker build does; without one it is as if it was not given. */
+static void resolve_build_args(const struct settings *s, struct strs *ret_args)
+{
+    for (size_t i = 0; i < s->build_args.n; i++) {
+        const char *entry = s->build_args.items[i];
+        const char *value = strchr(entry, '=') ? NULL : getenv(entry); // NOLINT(concurrency-mt-unsafe)
+
+        if (strchr(entry, '='))
+            strs_add(ret_args, entry);
+        else if (value)
+            strs_take(ret_args, xasprintf("%s=%s", entry, value));
+    }
+}
+
+static struct err *prepare(struct step_ctx *c)
+{
+    AUTO_FREE char *dockerfile_path = NULL;
+    AUTO(strs_release) struct strs args = { 0 };
+    resolve_build_args(c->s, &args);
+    struct plan_opts opts = { .build_args = args, .target = c->s->target };
+
+    opts.build_platform = platform_host();
+    opts.target_platform = opts.build_platform;
+    if (c->s->platforms.n)
+        TRY(platform_parse(c->s->platforms.items[0], &opts.target_platform));
+    TRY(read_dockerfile(c, &dockerfile_path));
+    TRY(plan_new(c->df, &opts, &c->plan));
+    return open_context(c, dockerfile_path);
+}
+
+/* ---- inside the sandbox ---- */
+
+static void show_start(struct step_ctx *c, const struct sandbox *sb, const struct snapshotter *sn,
+                       const struct store *store)
+{
+    AUTO_FREE char *memory = c->limits.memory_bytes == UINT64_MAX
+                                 ? xstrdup("no memory limit")
+                                 : xasprintf("%llu MiB memory", (unsigned long long)(c->limits.memory_bytes >> 20));
+    int threads = limits_threads(&c->limits);
+
+    progress_line(&c->printer, "limits: %um CPU%s, %s; %d worker thread%s", c->limits.cpu_milli,
+                  c->limits.cpu_limited ? "" : " (no limit)", memory, threads, threads == 1 ? "" : "s");
+    progress_line(&c->printer, "sandbox: %s", sb->describe);
+    progress_line(&c->printer, "snapshots: %s in %s, mode %s", snapshotter_describe(sn), store_dir(store),
+                  c->s->snapshot_mode);
+}
+
+static void show_end(struct step_ctx *c, struct build *b, bool pushed)
+{
+    struct build_stats st;
+    struct rusage self = { 0 };
+    char image[32], sent[32];
+    const struct digest d = build_digest(b);
+
+    build_get_stats(b, &st);
+    progress_size(st.image_bytes, image);
+    progress_size(st.uploaded_bytes, sent);
+    (void)getrusage(RUSAGE_SELF, &self);
+    progress_line(&c->printer, "image: %s, %zu layers (%zu new), %s", d.text, st.layers, st.own_layers, image);
+    if (pushed) {
+        progress_line(&c->printer, "blobs: %zu uploaded (%s), %zu mounted, %zu already there", st.blobs_uploaded, sent,
+                      st.blobs_mounted, st.blobs_existed);
+        for (size_t i = 0; i < c->s->tags.n; i++)
+            progress_line(&c->printer, "pushed: %s/%s:%s", c->repo.domain, c->repo.path, c->s->tags.items[i]);
+    }
+    progress_line(&c->printer, "done in %lds, peak memory of copyup %ld MiB", (long)(time(NULL) - c->started_s),
+                  self.ru_maxrss / 1024);
+}
+
+static struct err *deliver(struct step_ctx *c, struct build *b)
+{
+    const struct settings *s = c->s;
+    AUTO(strs_release) struct strs names = { 0 };
+    bool push = !s->no_push && s->repo;
+
+    for (size_t i = 0; s->repo && i < s->tags.n; i++)
+        strs_take(&names, xasprintf("%s/%s:%s", c->repo.domain, c->repo.path, s->tags.items[i]));
+    TRY(build_export(b, s->tar_path, s->oci_layout_path, &names));
+    if (push)
+        TRY(build_push(b, &c->repo, &s->tags));
+    TRY(wire_outputs(s, b));
+    show_end(c, b, push);
+    return NULL;
+}
+
+static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struct store *store,
+                             struct registry *registry, struct snapshotter *sn)
+{
+    const struct progress progress = progress_make(&c->printer);
+    AUTO(build_free) struct build *b = NULL;
+    struct build_opts o = { .plan = c->plan,
+                            .context = c->context,
+                            .registry = registry,
+                            .store = store,
+                            .snapshotter = sn,
+                            .sandbox = sb,
+                            .progress = &progress,
+                            .limits = &c->limits,
+                            .cancel = sb->cancel };
+
+    TRY(wire_build(c->s, c->started_s, &o));
+    show_start(c, sb, sn, store);
+    if (c->s->repo && !c->s->no_push && !c->s->skip_push_check)
+        TRY(err_wrap(registry_check_push(registry, &c->repo), "cannot push to '%s/%s'", c->repo.domain, c->repo.path));
+    TRY(build_run(&o, &b));
+    return deliver(c, b);
+}
+
+static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
+{
+    struct step_ctx *c = ctx;
+    AUTO(store_close) struct store *store = NULL;
+    AUTO(wire_net_free) struct wire_net *net = NULL;
+    AUTO(snapshotter_free) struct snapshotter *sn = NULL;
+
+    TRY(wire_net(c->s, sb->cancel, &net));
+    TRY(wire_store(c->s, &store));
+    TRY(wire_snapshotter(c->s, sb, store, &sn));
+    return run_build(c, sb, store, wire_registry(net), sn);
+}
+
+static int64_t deadline_of(const struct settings *s)
+{
+    struct timespec t;
+
+    if (s->timeout_ms <= 0)
+        return INT64_MAX;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + s->timeout_ms;
+}
+
+static struct err *step_in(struct step_ctx *c)
+{
+    const struct sandbox_opts opts = { .rung = c->s->sandbox ? c->s->sandbox : "auto",
+                                       .deadline_ms = deadline_of(c->s) };
+
+    if (c->s->repo) {
+        TRY(err_set_kind(ref_parse(c->s->repo, &c->repo), ERR_SETTING));
+        free(c->repo.tag);
+        c->repo.tag = NULL;
+    }
+    for (size_t i = 0; i < c->s->notes.n; i++)
+        progress_line(&c->printer, "note: %s", c->s->notes.items[i]);
+    if (c->s->skip_build) {
+        progress_line(&c->printer, "nothing to build: %s", c->s->skip_build);
+        return NULL;
+    }
+    TRY(prepare(c));
+    limits_read("", &c->limits);
+    return sandbox_enter(&opts, in_sandbox, c);
+}
+
+struct err *step_main(const struct settings *s)
+{
+    struct step_ctx c = { .s = s, .started_s = time(NULL) };
+
+    c.printer.quiet = log_get_level() == LOG_LEVEL_QUIET;
+    c.printer.timestamps = s->log_timestamp;
+    struct err *e = step_in(&c);
+    context_free(c.context);
+    plan_free(c.plan);
+    dockerfile_free(c.df);
+    ref_release(&c.repo);
+    return e;
+}

@@ -1,0 +1,12 @@
+/* step.h - the step from its settings: wires the modules together. The only place that knows both settings and modules.
+ */
+#ifndef COPYUP_STEP_H
+#define COPYUP_STEP_H
+
+#include "base/err.h"
+#include "settings/settings.h"
+
+/* Builds, pushes or exports, and writes the outputs. Call it before any thread exists. */
+MUST_USE struct err *step_main(const struct settings *s);
+
+#endif

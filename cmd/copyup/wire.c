@@ -1,0 +1,265 @@
+#include "wire.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "report.h"
+#include "sys/file.h"
+#include "version.h"
+
+#include <string.h>
+
+struct wire_net {
+    struct http *http;
+    struct auth *auth;
+    struct registry *registry;
+};
+
+/* ---- HTTP ---- */
+
+/* Splits "host=rest"; the caller frees *ret_host. */
+static const char *split_host(const char *entry, char **ret_host)
+{
+    const char *eq = strchr(entry, '=');
+
+    *ret_host = eq ? xstrndup(entry, (size_t)(eq - entry)) : xstrdup(entry);
+    return eq ? eq + 1 : "";
+}
+
+static bool host_skips_tls(const struct settings *s, const char *host)
+{
+    return strs_has(&s->skip_tls_registries, host) ||
+           (s->skip_tls_verify && s->registry && strcmp(host, s->registry) == 0);
+}
+
+static void set_host(const struct settings *s, struct http *http, const char *host)
+{
+    struct http_host_opts o = { .skip_tls_verify = host_skips_tls(s, host) };
+    AUTO_FREE char *cert = NULL;
+
+    for (size_t i = 0; i < s->registry_certificates.n; i++) {
+        AUTO_FREE char *name = NULL;
+        const char *path = split_host(s->registry_certificates.items[i], &name);
+
+        if (strcmp(name, host) == 0)
+            o.ca_file = path;
+    }
+    for (size_t i = 0; i < s->registry_client_certs.n; i++) {
+        AUTO_FREE char *name = NULL;
+        const char *pair = split_host(s->registry_client_certs.items[i], &name);
+        const char *comma = strchr(pair, ',');
+
+        if (strcmp(name, host) != 0 || !comma)
+            continue;
+        free(cert);
+        cert = xstrndup(pair, (size_t)(comma - pair));
+        o.client_cert = cert;
+        o.client_key = comma + 1;
+    }
+    http_set_host(http, host, &o);
+}
+
+static void set_hosts(const struct settings *s, struct http *http)
+{
+    AUTO(strs_release) struct strs hosts = { 0 };
+    const struct strs *const lists[] = { &s->registry_certificates, &s->registry_client_certs,
+                                         &s->skip_tls_registries };
+
+    if (s->skip_tls_verify_pull) /* hosts that have rows of their own keep them */
+        http_set_host(http, "*", &(struct http_host_opts){ .skip_tls_verify = true });
+    if (s->registry && !s->skip_tls_verify_pull)
+        strs_add(&hosts, s->registry);
+    for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++) {
+        for (size_t i = 0; i < lists[l]->n; i++) {
+            AUTO_FREE char *host = NULL;
+
+            (void)split_host(lists[l]->items[i], &host);
+            if (!strs_has(&hosts, host))
+                strs_add(&hosts, host);
+        }
+    }
+    for (size_t i = 0; i < hosts.n; i++)
+        set_host(s, http, hosts.items[i]);
+}
+
+static struct err *make_http(const struct settings *s, const struct cancel *cancel, struct http **ret)
+{
+    int64_t retries = s->push_retry > s->pull_retry ? s->push_retry : s->pull_retry;
+    const struct http_opts opts = { .user_agent = "copyup/" COPYUP_VERSION,
+                                    .ca_file = s->ca_file,
+                                    .retries = retries > 0 ? (int)retries : -1,
+                                    .cancel = cancel };
+
+    TRY(http_new(&opts, ret));
+    set_hosts(s, *ret);
+    return NULL;
+}
+
+/* ---- credentials ---- */
+
+static struct err *add_docker_configs(const struct settings *s, struct auth *a)
+{
+    const char *inline_doc = secret_reveal(&s->docker_auth_config);
+
+    if (inline_doc)
+        TRY(err_hint(
+            err_set_kind(auth_add_docker_config(a, inline_doc, strlen(inline_doc), "DOCKER_AUTH_CONFIG"), ERR_SETTING),
+            "DOCKER_AUTH_CONFIG holds the text of a docker config.json."));
+    for (size_t i = 0; i < s->docker_configs.n; i++) {
+        AUTO(buf_release) struct buf doc = BUF_INIT;
+
+        TRY(file_read(s->docker_configs.items[i], LIMIT_SETTING_FILE_BYTES, &doc));
+        struct err *e = auth_add_docker_config(a, buf_str(&doc), doc.len, s->docker_configs.items[i]);
+        explicit_bzero(doc.data, doc.len);
+        TRY(err_set_kind(e, ERR_SETTING));
+    }
+    return NULL;
+}
+
+static struct err *make_auth(const struct settings *s, struct auth **ret)
+{
+    struct auth *a = auth_new();
+    const char *password = secret_reveal(&s->password), *base = secret_reveal(&s->base_password);
+    const char *client_secret = secret_reveal(&s->client_secret);
+
+    if (s->registry && s->username && password)
+        auth_add_basic(a, s->registry, s->username, password, "PLUGIN_USERNAME and PLUGIN_PASSWORD");
+    else if (s->registry && s->client_id && client_secret)
+        auth_add_basic(a, s->registry, s->client_id, client_secret, "CLIENT_ID and CLIENT_SECRET");
+    if (s->base_registry && s->base_username && base)
+        auth_add_basic(a, s->base_registry, s->base_username, base,
+                       "PLUGIN_BASE_IMAGE_USERNAME and PLUGIN_BASE_IMAGE_PASSWORD");
+    struct err *e = add_docker_configs(s, a);
+    if (e) {
+        auth_free(a);
+        return e;
+    }
+    *ret = a;
+    return NULL;
+}
+
+/* ---- registry ---- */
+
+static struct err *make_registry(const struct settings *s, struct wire_net *n, const struct cancel *cancel)
+{
+    struct registry_opts o = { .http = n->http,
+                               .auth = n->auth,
+                               .insecure_pull = s->insecure_pull,
+                               .mirrors = s->mirrors, /* borrowed, as insecure below is not */
+                               .no_mirror_fallback = s->no_mirror_fallback,
+                               .cancel = cancel };
+
+    strs_copy(&o.insecure, &s->insecure_registries);
+    if (s->insecure && s->registry)
+        strs_add(&o.insecure, s->registry);
+    struct err *e = registry_new(&o, &n->registry);
+    strs_release(&o.insecure);
+    return e;
+}
+
+struct err *wire_net(const struct settings *s, const struct cancel *cancel, struct wire_net **ret)
+{
+    AUTO(wire_net_free) struct wire_net *n = xcalloc(1, sizeof(*n));
+
+    TRY(make_http(s, cancel, &n->http));
+    TRY(make_auth(s, &n->auth));
+    TRY(make_registry(s, n, cancel));
+    *ret = steal(&n);
+    return NULL;
+}
+
+struct registry *wire_registry(const struct wire_net *n)
+{
+    return n->registry;
+}
+
+void wire_net_free(struct wire_net *n)
+{
+    if (!n)
+        return;
+    registry_free(n->registry);
+    auth_free(n->auth);
+    http_free(n->http);
+    free(n);
+}
+
+/* ---- state and snapshots ---- */
+
+struct err *wire_store(const struct settings *s, struct store **ret)
+{
+    AUTO_FREE char *dir = s->state_dir ? xstrdup(s->state_dir) : NULL;
+
+    if (!dir)
+        TRY(err_hint(store_default_dir(getenv("TMPDIR"), &dir), // NOLINT(concurrency-mt-unsafe)
+                     "Mount an emptyDir volume and name it with PLUGIN_STATE_DIR."));
+    return err_hint(err_wrap(store_open(dir, ret), "cannot use the state directory '%s'", dir),
+                    "Mount an emptyDir volume that the step's user can write, and name it with PLUGIN_STATE_DIR.");
+}
+
+struct err *wire_snapshotter(const struct settings *s, const struct sandbox *sb, const struct store *store,
+                             struct snapshotter **ret)
+{
+    const struct snapshotter_opts o = { .state_dir = store_dir(store),
+                                        .build_dir = store_build_dir(store),
+                                        .layer_space = sb->rung,
+                                        .backend = s->snapshotter ? s->snapshotter : "auto",
+                                        .owners = sb->owners,
+                                        .cancel = sb->cancel };
+
+    return snapshotter_open(&o, ret);
+}
+
+/* ---- the build ---- */
+
+static enum snapshot_mode snapshot_mode_of(const char *name)
+{
+    if (name && strcmp(name, "redo") == 0)
+        return SNAPSHOT_REDO;
+    return name && strcmp(name, "time") == 0 ? SNAPSHOT_TIME : SNAPSHOT_FULL;
+}
+
+static int format_of(const char *name)
+{
+    if (!name || !*name)
+        return -1;
+    return strcmp(name, "oci") == 0 ? IMAGE_FORMAT_OCI : IMAGE_FORMAT_DOCKER;
+}
+
+struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opts *o)
+{
+    bool fixed = s->source_date_epoch >= 0 || s->reproducible;
+
+    o->snapshot_mode = snapshot_mode_of(s->snapshot_mode);
+    o->compress = (struct compress_opts){
+        .kind = s->compression && strcmp(s->compression, "zstd") == 0 ? COMPRESSION_ZSTD : COMPRESSION_GZIP,
+        .level = (int)s->compression_level,
+        .threads = limits_threads(o->limits),
+        .cancel = o->cancel,
+    };
+    o->format = format_of(s->image_format);
+    if (o->compress.kind == COMPRESSION_ZSTD && o->format < 0)
+        o->format = IMAGE_FORMAT_OCI; /* Docker's format has no zstd layers */
+    o->labels = &s->labels;
+    o->ignore_paths = &s->ignore_paths;
+    o->created_s = s->source_date_epoch >= 0 ? s->source_date_epoch : s->reproducible ? 0 : now_s;
+    o->clamp_mtime_s = fixed ? o->created_s : INT64_MAX;
+    return NULL;
+}
+
+struct err *wire_outputs(const struct settings *s, struct build *b)
+{
+    const struct digest d = build_digest(b);
+    const struct report r = { .repo = s->repo, .tags = s->tags, .digest = d.text, .tar_path = s->tar_path };
+
+    return report_write(&r, s);
+}
+
+int wire_log_level(const struct settings *s)
+{
+    const char *v = s->verbosity ? s->verbosity : "info";
+
+    if (strcmp(v, "debug") == 0)
+        return LOG_LEVEL_DEBUG;
+    if (strcmp(v, "trace") == 0)
+        return LOG_LEVEL_TRACE;
+    return strcmp(v, "info") == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_QUIET;
+}

@@ -1,0 +1,26 @@
+/* wire.h - settings to the options of each module. */
+#ifndef COPYUP_WIRE_H
+#define COPYUP_WIRE_H
+
+#include "build/build.h"
+#include "settings/settings.h"
+
+/* HTTP client, credentials and registry client, which live and die together. */
+struct wire_net;
+MUST_USE struct err *wire_net(const struct settings *s, const struct cancel *cancel, struct wire_net **ret);
+struct registry *wire_registry(const struct wire_net *n); /* borrowed */
+void wire_net_free(struct wire_net *n);
+DEFINE_CLEANUP(struct wire_net *, wire_net_free);
+
+MUST_USE struct err *wire_store(const struct settings *s, struct store **ret);
+MUST_USE struct err *wire_snapshotter(const struct settings *s, const struct sandbox *sb, const struct store *store,
+                                      struct snapshotter **ret);
+/* Fills what comes from the settings; the rest of o is set. now_s: the time to use where no epoch is given. */
+MUST_USE struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opts *o);
+/* Digest files, artifact file, output variables. */
+MUST_USE struct err *wire_outputs(const struct settings *s, struct build *b);
+
+/* The log level for PLUGIN_VERBOSITY. */
+int wire_log_level(const struct settings *s);
+
+#endif
