@@ -31,6 +31,8 @@ MUST_USE struct err *context_find(int root_fd, const char *path, const struct ig
 /* Opens the directory `real` (as context_find gives it: no symlinks), or what else it is with flags. */
 MUST_USE struct err *context_open_real(int root_fd, const char *real, int flags, int *ret_fd);
 
+/* Does any component have a wildcard (an escaped one is none)? */
+bool context_has_wildcard(const char *pattern);
 /* The paths below root_fd ("a/b", no leading '/') that `pattern` (Go filepath.Match, per component; a pattern without
  * wildcards is itself) names and `ignore` (may be NULL) leaves there, sorted by component. Symlinks are followed in the
  * part before the first wildcard (which is then given resolved), and nowhere else. Nothing found = an empty list.

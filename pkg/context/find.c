@@ -328,6 +328,11 @@ static size_t first_wildcard(const char *pattern)
     return at;
 }
 
+bool context_has_wildcard(const char *pattern)
+{
+    return pattern[first_wildcard(pattern)] != '\0';
+}
+
 struct err *context_glob(int root_fd, const char *pattern, const struct ignore *ignore, struct strs *ret_paths)
 {
     AUTO_FREE char *rooted = path_join("/", pattern);

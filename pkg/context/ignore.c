@@ -167,19 +167,24 @@ static bool matches_or_parent(const struct pattern *p, const struct subject *s, 
     return false;
 }
 
-bool ignore_excludes(const struct ignore *g, const char *path)
+const char *ignore_why(const struct ignore *g, const char *path)
 {
     AUTO_FREE char *dir = directory_of(path);
     struct subject s = subject_of(path, strlen(path));
-    bool excluded = false;
+    const char *why = NULL;
 
     for (size_t i = 0; i < g->patterns.n; i++) {
         const struct pattern *p = &g->patterns.items[i];
 
-        if (p->negated == excluded && matches_or_parent(p, &s, dir))
-            excluded = !excluded;
+        if (p->negated == (why != NULL) && matches_or_parent(p, &s, dir))
+            why = why ? NULL : g->texts.items[i];
     }
-    return excluded;
+    return why;
+}
+
+bool ignore_excludes(const struct ignore *g, const char *path)
+{
+    return ignore_why(g, path) != NULL;
 }
 
 size_t ignore_state_size(const struct ignore *g)

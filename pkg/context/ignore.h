@@ -20,6 +20,8 @@ MUST_USE struct err *ignore_from_patterns(const struct strs *patterns, struct ig
 const struct strs *ignore_patterns(const struct ignore *g);
 /* Is path ("a/b/c"), or a parent of it, excluded? */
 bool ignore_excludes(const struct ignore *g, const char *path);
+/* The pattern that excludes path (borrowed), for messages; NULL if none does. */
+const char *ignore_why(const struct ignore *g, const char *path);
 /* For a walk: may a directory that is excluded be skipped whole, because no "!" pattern can include something below? */
 bool ignore_can_skip_below(const struct ignore *g, const char *dir);
 /* The same for patterns that say what to take (COPY --parents): can nothing below dir match one that has no "!"? */
