@@ -1,10 +1,10 @@
-/* snapshot.h - root file systems of stages: made from layers, changed by instructions, each instruction's changes written as a
- * layer. Knows whiteouts, overlayfs and the state directory; knows no instruction and no registry.
+/* snapshot.h - root file systems of stages: made from layers, changed by instructions, each instruction's changes
+ * written as a layer. Knows whiteouts, overlayfs and the state directory; knows no instruction and no registry.
  *
- * A snapshotter unpacks each base layer once into a directory of the state directory. A rootfs is a stack of such directories
- * and of the frozen changes of the steps so far. A step gets a fresh upper directory; committing it walks that alone.
- * Threads: layers may be unpacked by several threads at once; a rootfs belongs to one thread at a time, but different ones
- * may be used at once. */
+ * A snapshotter unpacks each base layer once into a directory of the state directory. A rootfs is a stack of such
+ * directories and of the frozen changes of the steps so far. A step gets a fresh upper directory; committing it walks
+ * that alone. Threads: layers may be unpacked by several threads at once; a rootfs belongs to one thread at a time, but
+ * different ones may be used at once. */
 #ifndef SNAPSHOT_SNAPSHOT_H
 #define SNAPSHOT_SNAPSHOT_H
 
@@ -27,7 +27,8 @@ enum snapshot_mode {
 struct snapshotter_opts {
     const char *state_dir;   /* exists and is ours */
     const char *build_dir;   /* this build's own directory inside it, removed by the caller at the end */
-    const char *layer_space; /* name for the id mapping in use ("full", "single"): layers unpacked under another are not shared */
+    const char *layer_space; /* name for the id mapping in use ("full", "single"): layers unpacked under another are not
+                                shared */
     const char *backend;     /* "auto", "overlay", "copy": forced and impossible is ERR_POD with the reason */
     enum owner_mode owners;
     const struct cancel *cancel;
@@ -42,12 +43,13 @@ DEFINE_CLEANUP(struct snapshotter *, snapshotter_free);
 
 /* Is the layer with this diff id (digest of the uncompressed tar) already unpacked? */
 bool snapshotter_has_layer(const struct snapshotter *s, const struct digest *diff_id);
-/* Unpacks a layer blob (compressed in any way we know) and checks that its uncompressed bytes have diff_id: a wrong one is
- * ERR_REGISTRY and leaves nothing behind. Safe against other builds unpacking the same layer. */
+/* Unpacks a layer blob (compressed in any way we know) and checks that its uncompressed bytes have diff_id: a wrong one
+ * is ERR_REGISTRY and leaves nothing behind. Safe against other builds unpacking the same layer. */
 MUST_USE struct err *snapshotter_unpack(struct snapshotter *s, const struct digest *diff_id, struct source blob);
 
 struct rootfs;
-/* The file system of these layers, lowest first; all must be unpacked. n = 0: an empty one (scratch). Nothing is mounted yet. */
+/* The file system of these layers, lowest first; all must be unpacked. n = 0: an empty one (scratch). Nothing is
+ * mounted yet. */
 MUST_USE struct err *rootfs_new(struct snapshotter *s, const struct digest *diff_ids, size_t n, struct rootfs **ret);
 /* A new one that starts as `from` is now (FROM stage). `from` must outlive it and must not be in a step. */
 MUST_USE struct err *rootfs_fork(struct rootfs *from, struct rootfs **ret);
@@ -62,14 +64,16 @@ struct commit_opts {
     enum snapshot_mode mode;
     struct owner new_files; /* OWNER_RECORDED: owner of files without a record that the step made (the USER of a RUN) */
     int64_t clamp_mtime_s;  /* later times become this (SOURCE_DATE_EPOCH); INT64_MAX = keep */
-    const struct strs *ignore; /* paths ("a/b", no leading '/') that are not part of the layer, with all below; may be NULL */
+    const struct strs
+        *ignore; /* paths ("a/b", no leading '/') that are not part of the layer, with all below; may be NULL */
 };
 struct commit_stats {
     uint64_t entries, whiteouts, file_bytes; /* what went into the layer */
     uint64_t dropped;                        /* copied up but unchanged */
 };
-/* Ends the step: writes its changes as a layer tar (OCI layer.md: changes, whiteouts, opaque directories) to `out` and freezes
- * them as the state of the rootfs. Sorted, deterministic. On an error the step is over and its changes are dropped. */
+/* Ends the step: writes its changes as a layer tar (OCI layer.md: changes, whiteouts, opaque directories) to `out` and
+ * freezes them as the state of the rootfs. Sorted, deterministic. On an error the step is over and its changes are
+ * dropped. */
 MUST_USE struct err *rootfs_commit(struct rootfs *r, const struct commit_opts *opts, struct sink out,
                                    struct commit_stats *ret_stats);
 /* Ends the step without keeping its changes. */

@@ -1,0 +1,330 @@
+/* The overlay back end: the stack is mounted, a step gets a fresh upper directory, and that is its layer. */
+#include "base/log.h"
+#include "snapshot/diff_priv.h"
+#include "snapshot/mount_priv.h"
+#include "snapshot/snapshot_priv.h"
+#include "snapshot/writer_priv.h"
+#include "sys/file.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct overlay {
+    int view_fd;
+    char *view_mount;       /* where the view is mounted; NULL if it is a plain directory */
+    char *step, *step_root; /* the step's directory, and where its overlay is mounted */
+    int step_fd;
+};
+
+static char *below(const char *dir, const char *name)
+{
+    return xasprintf("%s/%s", dir, name);
+}
+
+/* ---- can it work here? ---- */
+
+static struct err *make_file(const char *dir, const char *name)
+{
+    AUTO_FREE char *path = below(dir, name);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+    return fd < 0 ? err_set_kind(err_sys(errno, "cannot write '%s'", path), ERR_DISK) : NULL;
+}
+
+/* What a build does first and a half-supported overlay cannot: remove a lower file, replace a lower directory. */
+static struct err *try_changes(const char *root, const char *upper)
+{
+    AUTO_FREE char *file = below(root, "file");
+    AUTO_FREE char *dir = below(root, "dir");
+    AUTO_FREE char *in_dir = below(dir, "file");
+    AUTO_FREE char *mark = below(upper, "file");
+    struct stat st;
+
+    if (unlink(file) < 0 || unlink(in_dir) < 0)
+        return err_sys(errno, "cannot remove a file in an overlay");
+    if (rmdir(dir) < 0 || mkdir(dir, 0755) < 0)
+        return err_sys(errno, "cannot replace a directory in an overlay");
+    if (lstat(mark, &st) < 0 || !is_whiteout(&st))
+        return err_new(ERR_POD, "an overlay does not leave whiteouts as expected");
+    return NULL;
+}
+
+static struct err *try_overlay(const char *dir)
+{
+    AUTO_FREE char *lower = below(dir, "lower");
+    AUTO_FREE char *lower_dir = below(lower, "dir");
+    AUTO_FREE char *upper = below(dir, "upper");
+    AUTO_FREE char *work = below(dir, "work");
+    AUTO_FREE char *root = below(dir, "root");
+    AUTO(strs_release) struct strs lowers = { 0 };
+
+    TRY(file_mkdirs(lower_dir, 0755));
+    TRY(file_mkdirs(upper, 0755));
+    TRY(file_mkdirs(work, 0755));
+    TRY(file_mkdirs(root, 0755));
+    TRY(make_file(lower, "file"));
+    TRY(make_file(lower_dir, "file"));
+    strs_add(&lowers, lower);
+    TRY(overlay_mount(&(struct overlay_dirs){ &lowers, upper, work }, root));
+    struct err *e = try_changes(root, upper);
+    overlay_unmount(root);
+    return e;
+}
+
+/* What helps, by what went wrong. */
+static struct err *explain(struct err *e, const char *fs, const char *state_dir)
+{
+    if (!e)
+        return NULL;
+    if (strcmp(fs, "overlay") == 0)
+        return err_hint(
+            e,
+            "'%s' is on the container's own root file system, which is an overlay itself: mount an emptyDir "
+            "volume there.",
+            state_dir);
+    if (err_errno(e) == EPERM)
+        return err_hint(e, "The pod may not mount: allow the calls unshare, mount and chroot in its seccomp profile "
+                           "(seccompProfile of type Unconfined or Localhost), and Linux must be 5.11 or newer.");
+    if (err_errno(e) == EACCES)
+        return err_hint(e,
+                        "An AppArmor profile refuses mounts (set appArmorProfile of type Unconfined or Localhost), or "
+                        "'%s' belongs to a group that is not mapped.",
+                        state_dir);
+    if (err_errno(e) == ENODEV)
+        return err_hint(e, "The node's kernel has no overlayfs (module overlay).");
+    return err_hint(e,
+                    "'%s' is on %s: an emptyDir volume on ext4 or xfs, or one of medium Memory, can carry an overlay.",
+                    state_dir, fs);
+}
+
+static struct err *overlay_probe(struct snapshotter *s, char **ret_description)
+{
+    AUTO_FREE char *dir = NULL;
+    AUTO_FREE char *fs = snapshot_fs_name(s->state_dir);
+
+    TRY(snapshot_new_dir(s, "probe", &dir));
+    struct err *e = try_overlay(dir);
+    err_free(file_remove_tree(AT_FDCWD, dir));
+    TRY(explain(err_wrap(e, "overlayfs cannot be used on %s", fs), fs, s->state_dir));
+    *ret_description = xasprintf("overlay on %s", fs);
+    return NULL;
+}
+
+/* ---- looking ---- */
+
+static struct err *overlay_open(struct rootfs *r)
+{
+    struct overlay *o = xcalloc(1, sizeof(*o));
+
+    o->view_fd = o->step_fd = -1;
+    r->state = o;
+    return NULL;
+}
+
+static struct err *overlay_fork(struct rootfs *from, struct rootfs *r)
+{
+    (void)from;
+    (void)r; /* the stack is all there is */
+    return NULL;
+}
+
+static void drop_view(struct overlay *o)
+{
+    close_fd(&o->view_fd);
+    if (o->view_mount)
+        overlay_unmount(o->view_mount);
+    free(o->view_mount);
+    o->view_mount = NULL;
+}
+
+static struct err *open_dir(const char *path, int *ret_fd)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_sys(errno, "cannot open '%s'", path);
+    *ret_fd = fd;
+    return NULL;
+}
+
+/* The layers' directories, highest first; at least `min`, filled up with empty ones. */
+static struct err *list_lowers(struct rootfs *r, size_t min, struct strs *ret)
+{
+    for (size_t i = r->stack.n; i-- > 0;)
+        strs_add(ret, r->stack.items[i]->dir);
+    while (ret->n < min) {
+        AUTO_FREE char *dir = NULL;
+
+        TRY(snapshot_new_dir(r->s, "empty", &dir));
+        AUTO_FREE char *root = below(dir, "fs");
+        TRY(snapshot_make_root(root));
+        strs_add(ret, root);
+    }
+    return NULL;
+}
+
+static struct err *mount_view(struct rootfs *r, struct overlay *o)
+{
+    AUTO(strs_release) struct strs lowers = { 0 };
+    AUTO_FREE char *target = NULL;
+
+    TRY(list_lowers(r, 2, &lowers));
+    TRY(snapshot_new_dir(r->s, "view", &target));
+    TRY(overlay_mount(&(struct overlay_dirs){ .lowers = &lowers }, target));
+    o->view_mount = steal(&target);
+    return open_dir(o->view_mount, &o->view_fd);
+}
+
+/* One layer without marks needs no overlay. */
+static struct err *plain_view(struct rootfs *r, struct overlay *o)
+{
+    AUTO(strs_release) struct strs lowers = { 0 };
+
+    TRY(list_lowers(r, 1, &lowers));
+    return open_dir(lowers.items[0], &o->view_fd);
+}
+
+static struct err *overlay_view(struct rootfs *r, int *ret_root_fd)
+{
+    struct overlay *o = r->state;
+
+    if (o->view_fd < 0) {
+        TRY(rootfs_compact(r));
+        bool plain = r->stack.n == 0 || (r->stack.n == 1 && !r->stack.items[0]->whiteouts);
+        TRY(plain ? plain_view(r, o) : mount_view(r, o));
+    }
+    *ret_root_fd = o->view_fd;
+    return NULL;
+}
+
+/* ---- steps ---- */
+
+/* The root of the overlay is the upper directory's own: it must look as the root did before. */
+static struct err *make_upper(struct rootfs *r, const char *upper)
+{
+    AUTO_CLOSE int from = -1, to = -1;
+
+    TRY(snapshot_make_root(upper));
+    if (r->stack.n == 0)
+        return NULL;
+    TRY(open_dir(r->stack.items[r->stack.n - 1]->dir, &from));
+    TRY(open_dir(upper, &to));
+    return snapshot_copy_dir_meta(from, to, r->s->owners);
+}
+
+static struct err *start_step(struct rootfs *r, struct overlay *o)
+{
+    AUTO_FREE char *upper = below(o->step, "upper");
+    AUTO_FREE char *work = below(o->step, "work");
+    AUTO_FREE char *root = below(o->step, "root");
+    AUTO(strs_release) struct strs lowers = { 0 };
+
+    TRY(make_upper(r, upper));
+    TRY(file_mkdirs(work, 0755));
+    TRY(file_mkdirs(root, 0755));
+    TRY(list_lowers(r, 1, &lowers));
+    TRY(overlay_mount(&(struct overlay_dirs){ &lowers, upper, work }, root));
+    o->step_root = steal(&root);
+    return open_dir(o->step_root, &o->step_fd);
+}
+
+/* The step's overlay goes; its upper directory stays. */
+static void unmount_step(struct overlay *o)
+{
+    close_fd(&o->step_fd);
+    if (o->step_root)
+        overlay_unmount(o->step_root);
+    free(o->step_root);
+    o->step_root = NULL;
+}
+
+static void drop_step(struct overlay *o)
+{
+    unmount_step(o);
+    if (o->step)
+        err_free(file_remove_tree(AT_FDCWD, o->step));
+    free(o->step);
+    o->step = NULL;
+}
+
+static struct err *overlay_begin(struct rootfs *r, int *ret_root_fd, const char **ret_path)
+{
+    struct overlay *o = r->state;
+
+    drop_view(o);
+    TRY(rootfs_compact(r));
+    TRY(snapshot_new_dir(r->s, "step", &o->step));
+    struct err *e = start_step(r, o);
+    if (e) {
+        drop_step(o);
+        return e;
+    }
+    *ret_root_fd = o->step_fd;
+    *ret_path = o->step_root;
+    return NULL;
+}
+
+static struct err *write_step(struct rootfs *r, struct overlay *o, const struct commit_opts *opts, struct sink out,
+                              struct commit_stats *stats)
+{
+    AUTO_FREE char *upper = below(o->step, "upper");
+    AUTO_CLOSE int upper_fd = -1;
+    int lower_fd = -1;
+
+    unmount_step(o);
+    if (r->stack.n > 0)
+        TRY(overlay_view(r, &lower_fd));
+    TRY(open_dir(upper, &upper_fd));
+    TRY(diff_write(r, upper_fd, lower_fd, opts, out, stats));
+    struct layer *l = layer_new(steal(&upper));
+    owner_table_free(l->owners);
+    l->owners = steal(&r->step_owners);
+    r->step_owners = owner_table_new();
+    l->whiteouts = true;
+    vec_push(&r->stack, l);
+    return NULL;
+}
+
+static struct err *overlay_commit(struct rootfs *r, const struct commit_opts *opts, struct sink out,
+                                  struct commit_stats *stats)
+{
+    struct overlay *o = r->state;
+    struct err *e = write_step(r, o, opts, out, stats);
+
+    drop_view(o);
+    if (e) {
+        drop_step(o);
+        return e;
+    }
+    free(o->step); /* it is a layer now */
+    o->step = NULL;
+    return NULL;
+}
+
+static void overlay_abort(struct rootfs *r)
+{
+    drop_step(r->state);
+}
+
+static void overlay_release(struct rootfs *r)
+{
+    struct overlay *o = r->state;
+
+    drop_view(o);
+    drop_step(o);
+    free(o);
+    r->state = NULL;
+}
+
+const struct snapshot_ops snapshot_overlay = {
+    .name = "overlay",
+    .probe = overlay_probe,
+    .open = overlay_open,
+    .fork = overlay_fork,
+    .view = overlay_view,
+    .begin = overlay_begin,
+    .commit = overlay_commit,
+    .abort = overlay_abort,
+    .release = overlay_release,
+};

@@ -1,0 +1,99 @@
+/* snapshot_priv.h - what the parts of this module share: the stack of layers, the table of back ends, the layer writer.
+ */
+#ifndef SNAPSHOT_SNAPSHOT_PRIV_H
+#define SNAPSHOT_SNAPSHOT_PRIV_H
+
+#include "base/strs.h"
+#include "base/vec.h"
+#include "snapshot/snapshot.h"
+#include "tar/tar.h"
+
+#include <stdatomic.h>
+
+/* One directory of a stack: an unpacked layer, the frozen changes of a step, or several of them merged. In overlayfs'
+ * form: whiteouts are character devices 0:0, opaque directories carry user.overlay.opaque. Never changed once it is in
+ * a stack. */
+struct layer {
+    atomic_uint refs;
+    char *dir;                  /* path of its root */
+    struct owner_table *owners; /* of what cannot carry a record */
+    struct strs implicit;       /* directories that its tar did not name: made because something stands below them */
+    bool whiteouts;             /* may hold whiteouts or opaque directories: not to be shown without an overlay */
+};
+struct layer *layer_new(char *dir); /* takes dir; one reference, the caller's */
+struct layer *layer_ref(struct layer *l);
+void layer_free(struct layer *l); /* gives up a reference */
+DEFINE_CLEANUP(struct layer *, layer_free);
+
+struct layers {
+    struct layer **items; /* lowest first */
+    size_t n, cap;
+};
+
+struct snapshot_ops;
+
+struct snapshotter {
+    const struct snapshot_ops *ops;
+    char *state_dir, *build_dir, *space_dir, *description;
+    enum owner_mode owners;
+    const struct cancel *cancel;
+    atomic_uint next_id; /* names in build_dir */
+};
+
+struct rootfs {
+    struct snapshotter *s;
+    struct layers stack;             /* references */
+    struct owner_table *step_owners; /* of the step under way, else NULL */
+    void *state;                     /* the back end's own */
+};
+
+/* A way to keep root file systems. All functions but probe and open get a rootfs with `state` set by open. */
+struct snapshot_ops {
+    const char *name;
+    /* Can it work here? An ERR_POD that says why not. *ret_description: "overlay on ext4" (malloc'ed). */
+    struct err *(*probe)(struct snapshotter *s, char **ret_description);
+    struct err *(*open)(struct rootfs *r);
+    struct err *(*fork)(struct rootfs *from, struct rootfs *r); /* after open */
+    struct err *(*view)(struct rootfs *r, int *ret_root_fd);
+    struct err *(*begin)(struct rootfs *r, int *ret_root_fd, const char **ret_path);
+    struct err *(*commit)(struct rootfs *r, const struct commit_opts *opts, struct sink out,
+                          struct commit_stats *stats);
+    void (*abort)(struct rootfs *r);
+    void (*release)(struct rootfs *r);
+};
+extern const struct snapshot_ops snapshot_overlay, snapshot_copy;
+
+/* A new directory BUILD_DIR/<what>.<number>, mode 0755. The caller frees the path. */
+MUST_USE struct err *snapshot_new_dir(struct snapshotter *s, const char *what, char **ret_path);
+/* Name of the file system that holds path: "ext4", "overlay"; the magic number in hex if we do not know it. */
+char *snapshot_fs_name(const char *path);
+/* The owner of a symlink, fifo or socket at `path` of the stack: from the table of the highest layer that has it. */
+struct owner layers_owner(const struct layers *stack, const char *path);
+
+/* Merges the lowest n layers of the stack into one directory (files are hard links). Whiteouts that have done their
+ * work go. The layer's dir is `dir`, which exists and is empty. */
+MUST_USE struct err *layers_merge(const struct layers *stack, size_t n, const char *dir, enum owner_mode owners,
+                                  const struct cancel *cancel, struct layer **ret);
+/* A directory that is named only by the paths below it must not hide the mode and owner that a lower layer gave it:
+ * puts a layer of such directories with their right metadata on top of the stack, if there are any. */
+MUST_USE struct err *layers_fix_implicit(struct snapshotter *s, struct layers *stack);
+/* Keeps the stack low enough for walks to stay fast: merges the lowest layers if there are many. */
+MUST_USE struct err *rootfs_compact(struct rootfs *r);
+/* mkdir with mode 0755 and the epoch as its time: the root of a layer. */
+MUST_USE struct err *snapshot_make_root(const char *path);
+/* Gives the directory `to` the mode, owner, times and record of the directory `from`. */
+MUST_USE struct err *snapshot_copy_dir_meta(int from, int to, enum owner_mode owners);
+
+#define OVERLAY_XATTR_PREFIX "user.overlay."
+#define OPAQUE_XATTR         "user.overlay.opaque"
+#define COPYUP_XATTR_PREFIX  "user.copyup."
+#define WHITEOUT_PREFIX      ".wh."
+#define WHITEOUT_OPAQUE      ".wh..wh..opq"
+
+/* Is this what overlayfs puts in place of a removed file? */
+static inline bool is_whiteout(const struct stat *st)
+{
+    return S_ISCHR(st->st_mode) && st->st_rdev == 0;
+}
+
+#endif
