@@ -20,8 +20,8 @@ struct export_image {
     const struct cancel *cancel;
 };
 
-/* Written beside path and renamed: a failed export leaves nothing. Layers are stored uncompressed and named by diff id, as
- * docker load, skopeo and podman expect. Parents are made. */
+/* Written beside path and renamed: a failed export leaves nothing. Layers are stored as they are (HEX.tar.gz), which
+ * docker load, skopeo and podman read, so that nothing is decompressed for it. Parents are made. */
 MUST_USE struct err *export_docker_tar(const char *path, const struct export_image *image);
 /* dir/{oci-layout,index.json,blobs/sha256/}; an existing layout gets the image added, an entry of the same name replaced. The manifest must
  * be in OCI or Docker format; it is stored as it is. */
