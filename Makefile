@@ -110,7 +110,7 @@ lint: headers tidy
 	shellcheck hack/*.sh hack/setup .ci/run tests/static/run
 run: setup
 	+@$(MAKE) $(JOBS) all
-	@hack/run-example.sh $(BUILD)
+	@hack/run-example $(BUILD)
 image: all
 	hack/build-image.sh $(BUILD)
 install: all
