@@ -40,7 +40,7 @@ HEADERS := $(wildcard pkg/*/*.h cmd/*/*.h)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all setup unit static e2e check asan tsan fuzz fmt lint headers tidy install image run bench clean deps FORCE
+.PHONY: all setup unit static pod e2e check asan tsan fuzz fmt lint headers tidy install image run bench clean deps FORCE
 all: $(BUILD)/copyup
 
 # Everything is rebuilt when the flags change.
@@ -82,11 +82,13 @@ unit: $(UNITS)
 	tests/check --build $(BUILD) unit corpus
 static: all
 	tests/check --build $(BUILD) static
+pod: all
+	tests/check --build $(BUILD) pod
 e2e: all
 	tests/check --build $(BUILD) e2e
 check: setup
 	+@$(MAKE) $(JOBS) all $(UNITS)
-	@tests/check --build $(BUILD) unit corpus static e2e
+	@tests/check --build $(BUILD) unit corpus static pod e2e
 asan:
 	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined CFLAGS='-O1 -g' all unit
 tsan:
@@ -111,6 +113,8 @@ lint: headers tidy
 run: setup
 	+@$(MAKE) $(JOBS) all
 	@hack/run-example $(BUILD)
+bench: all
+	tests/bench/run --copyup $(BUILD)/copyup
 image: all
 	hack/build-image.sh $(BUILD)
 install: all
