@@ -41,36 +41,50 @@ struct run {
 
 /* ---- orders ---- */
 
-static void borrow_list(struct strs *dst, const struct strs *src)
+/* Strings are borrowed, the lists of numbers and mounts are ours. */
+static void fill_orders(const struct sandbox *sb, const struct run_spec *spec, struct orders *o)
 {
-    *dst = *src; /* borrowed: only encoded, never released */
-}
-
-static struct err *encode_orders(const struct sandbox *sb, const struct run_spec *spec, struct buf *out)
-{
-    struct orders o = {
+    *o = (struct orders){
         .root = (char *)spec->root, /* not changed: only encoded */
         .cwd = (char *)(spec->cwd && spec->cwd[0] ? spec->cwd : "/"),
+        .argv = spec->argv,
+        .env = spec->env,
         .uid = spec->user.uid,
         .gid = spec->user.gid,
         .fresh_proc = sb->fresh_proc,
         .no_network = spec->network == RUN_NETWORK_NONE,
         .single_id = sb->n_ids == 1,
     };
+}
 
-    borrow_list(&o.argv, &spec->argv);
-    borrow_list(&o.env, &spec->env);
+static void fill_lists(const struct run_spec *spec, struct orders *o)
+{
+    const uint32_t protect[] = { (uint32_t)getpid(), (uint32_t)getppid(), (uint32_t)getpgrp() };
+
     for (size_t i = 0; i < spec->user.n_groups; i++)
-        vec_push(&o.groups, spec->user.groups[i]);
+        vec_push(&o->groups, spec->user.groups[i]);
+    for (size_t i = 0; i < sizeof(protect) / sizeof(protect[0]); i++)
+        vec_push(&o->protect, protect[i]);
+}
+
+static void fill_mounts(const struct run_spec *spec, struct orders *o)
+{
     for (size_t i = 0; i < spec->n_mounts; i++) {
         const struct run_mount *m = &spec->mounts[i];
         const struct order_mount om = { (char *)(m->source ? m->source : ""), (char *)m->target, m->tmpfs_bytes,
                                         m->readonly };
-        vec_push(&o.mounts, om);
+
+        vec_push(&o->mounts, om);
     }
-    vec_push(&o.protect, (uint32_t)getpid());
-    vec_push(&o.protect, (uint32_t)getppid());
-    vec_push(&o.protect, (uint32_t)getpgrp());
+}
+
+static struct err *encode_orders(const struct sandbox *sb, const struct run_spec *spec, struct buf *out)
+{
+    struct orders o;
+
+    fill_orders(sb, spec, &o);
+    fill_lists(spec, &o);
+    fill_mounts(spec, &o);
     orders_encode(&o, out);
     vec_free(&o.groups);
     vec_free(&o.mounts);

@@ -38,6 +38,8 @@
 /* ---- fixture: a root ---- */
 
 static char root_dir[64], mount_source[80];
+/* How long our sleepers sleep: the fraction is this run's own, so that no other run's is taken for it. */
+static char marker[32], sleeper[40];
 
 static const char *const applets[] = { "sh",       "cat",     "ls",     "id",     "sleep",    "echo", "env",   "kill",
                                        "hostname", "stat",    "touch",  "mount",  "ip",       "rm",   "mkdir", "true",
@@ -83,6 +85,8 @@ static int make_fixture(void **state)
 {
     (void)state;
     umask(022);
+    (void)snprintf(marker, sizeof(marker), "61.%07d", (int)getpid());
+    (void)snprintf(sleeper, sizeof(sleeper), "sleep %s", marker);
     (void)snprintf(root_dir, sizeof(root_dir), "/tmp/test_sandbox.XXXXXX");
     assert_non_null(mkdtemp(root_dir));
     (void)snprintf(mount_source, sizeof(mount_source), "%s.mount", root_dir);
@@ -698,7 +702,8 @@ static void *raise_soon(void *arg)
 static struct err *check_cancel(const struct sandbox *sb, void *ctx)
 {
     /* Deaf to TERM, and so is its daemon. */
-    const struct command c = { .argv = SH("trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 61.25' & sleep 61.25") };
+    AUTO_FREE char *script = xasprintf("trap '' TERM; setsid sh -c 'trap \"\" TERM; %s' & %s", sleeper, sleeper);
+    const struct command c = { .argv = SH(script) };
     AUTO(buf_release) struct buf out = BUF_INIT;
     struct run_result result;
     int64_t start = proc_now_ms();
@@ -752,12 +757,13 @@ static void test_cancel(void **state)
 {
     (void)state;
     in_every_context(check_cancel, NULL);
-    assert_false(is_running("61.25"));
+    assert_false(is_running(marker));
 }
 
 static struct err *build_sleeping(const struct sandbox *sb, void *ctx)
 {
-    const struct command c = { .argv = SH("setsid sh -c 'sleep 62.25' & sleep 62.25; true") };
+    AUTO_FREE char *script = xasprintf("setsid sh -c '%s' & %s; true", sleeper, sleeper);
+    const struct command c = { .argv = SH(script) };
     AUTO(buf_release) struct buf out = BUF_INIT;
     struct run_result result;
 
@@ -776,13 +782,13 @@ static void test_terminated(void **state)
         c.build = build_sleeping;
         chown_fixture(c.ordinary ? ORDINARY : 0);
         pid_t pid = start_context(&c, &report_fd);
-        assert_true(wait_until(true, "62.25", 20000));
+        assert_true(wait_until(true, marker, 20000));
         assert_int_equal(kill(pid, i % 2 ? SIGINT : SIGTERM), 0);
         struct err *e = finish_context(pid, report_fd);
         assert_non_null(e);
         assert_int_equal(err_kind(e), ERR_TERMINATED);
         err_free(e);
-        assert_false(is_running("62.25"));
+        assert_false(is_running(marker));
     }
 }
 
@@ -799,7 +805,7 @@ static void test_deadline(void **state)
         assert_non_null(e);
         assert_int_equal(err_kind(e), ERR_TIMEOUT);
         err_free(e);
-        assert_false(is_running("62.25"));
+        assert_false(is_running(marker));
     }
 }
 
@@ -815,16 +821,16 @@ static void test_parent_killed(void **state)
         c.build = build_sleeping;
         chown_fixture(c.ordinary ? ORDINARY : 0);
         pid_t pid = start_context(&c, &report_fd);
-        assert_true(wait_until(true, "62.25", 20000));
+        assert_true(wait_until(true, marker, 20000));
         assert_int_equal(kill(pid, SIGKILL), 0);
         struct err *unreadable = err_read(report_fd, &e);
         assert_non_null(unreadable);
         err_free(unreadable);
         close(report_fd);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
-        if (!wait_until(false, "62.25", 5000))
+        if (!wait_until(false, marker, 5000))
             print_error("%s\n", c.name);
-        assert_false(is_running("62.25"));
+        assert_false(is_running(marker));
     }
 }
 
@@ -861,11 +867,11 @@ static struct err *build_daemon(const struct sandbox *sb, void *ctx)
     if (fork() == 0) {
         setsid();
         if (fork() == 0) {
-            execl("/bin/busybox", "sleep", "63.25", (char *)NULL);
+            execl("/bin/busybox", "sleep", marker, (char *)NULL);
         }
         _exit(0);
     }
-    return wait_until(true, "63.25", 10000) ? err_set_exit(err_new(ERR_COMMAND, "as planned"), 42) : NULL;
+    return wait_until(true, marker, 10000) ? err_set_exit(err_new(ERR_COMMAND, "as planned"), 42) : NULL;
 }
 
 static void test_build_error(void **state)
@@ -878,7 +884,7 @@ static void test_build_error(void **state)
     assert_int_equal(err_exit_code(e), 42);
     assert_string_equal(err_message(e), "as planned");
     err_free(e);
-    assert_false(is_running("63.25"));
+    assert_false(is_running(marker));
 }
 
 static struct err *build_crash(const struct sandbox *sb, void *ctx)
