@@ -30,6 +30,11 @@ struct dest {
     bool is_dir, exists;
 };
 
+static void dest_release_auto(struct dest *d)
+{
+    free(d->real);
+}
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -120,25 +125,23 @@ static void source_path_release(struct source_path *s)
     free(s->name);
 }
 
-static struct err *open_source(const struct copy_spec *s, const char *path, struct source_path *ret)
+/* *src is released by the caller, also after an error. */
+static struct err *open_source(const struct copy_spec *s, const char *path, struct source_path *src)
 {
-    __attribute__((cleanup(source_path_release))) struct source_path src = { .path = path, .fd = -1 };
     struct stat st;
 
-    TRY(context_find(s->from_fd, path, s->ignore, &src.real));
-    if (!src.real)
+    src->path = path;
+    TRY(context_find(s->from_fd, path, s->ignore, &src->real));
+    if (!src->real)
         return missing(s, path);
-    TRY(context_open_real(s->from_fd, src.real, O_PATH, &src.fd));
-    if (fstat(src.fd, &st) < 0)
+    TRY(context_open_real(s->from_fd, src->real, O_PATH, &src->fd));
+    if (fstat(src->fd, &st) < 0)
         return err_sys(errno, "cannot look at '%s'", path);
-    if (!S_ISDIR(st.st_mode)) {
-        close_fd(&src.fd);
-        src.type = IFTODT(st.st_mode);
-        TRY(path_open_parent(s->from_fd, src.real, &src.fd, &src.name));
-    }
-    *ret = src;
-    src = (struct source_path){ .fd = -1 };
-    return NULL;
+    if (S_ISDIR(st.st_mode))
+        return NULL;
+    close_fd(&src->fd);
+    src->type = IFTODT(st.st_mode);
+    return path_open_parent(s->from_fd, src->real, &src->fd, &src->name);
 }
 
 /* ---- destination ---- */
@@ -183,24 +186,19 @@ static struct err *look_at_dest(const struct copier *c, struct dest *d)
     return NULL;
 }
 
-/* Where dest leads to, with what is above it made. */
-static struct err *open_dest(struct copier *c, struct dest *ret)
+/* Where dest leads to, with what is above it made. The caller frees d->real, also after an error. */
+static struct err *open_dest(struct copier *c, struct dest *d)
 {
     const char *text = c->spec->dest;
-    struct dest d = { 0 };
 
-    TRY(copy_resolve(c, text, &d.real));
-    AUTO_FREE char *real = d.real;
+    TRY(copy_resolve(c, text, &d->real));
     if (names_directory(text)) {
-        TRY(mkdirs(c, real, implied_mode(c)));
+        TRY(mkdirs(c, d->real, implied_mode(c)));
         c->dest_made = true;
     } else {
-        TRY(mkdirs_parent(c, real, implied_mode(c)));
+        TRY(mkdirs_parent(c, d->real, implied_mode(c)));
     }
-    TRY(look_at_dest(c, &d));
-    *ret = d;
-    real = NULL;
-    return NULL;
+    return look_at_dest(c, d);
 }
 
 static void set_path(struct buf *b, const char *path)
@@ -352,7 +350,7 @@ static struct err *copy_one(struct copier *c, const char *path)
 {
     __attribute__((cleanup(source_path_release))) struct source_path src = { .fd = -1 };
     const struct copy_spec *s = c->spec;
-    struct dest d = { 0 };
+    AUTO(dest_release) struct dest d = { 0 };
     bool done = false;
 
     TRY(open_source(s, path, &src));
@@ -365,7 +363,6 @@ static struct err *copy_one(struct copier *c, const char *path)
     struct err *e = src.name ? copy_file(c, &src, &d) : copy_directory(c, &src, &d);
     map_free(c->links);
     c->links = NULL;
-    free(d.real);
     return e;
 }
 
@@ -411,13 +408,12 @@ static struct err *copy_here_document(struct copier *c)
 {
     const char *name = c->spec->inline_name;
     AUTO_CLOSE int fd = -1;
-    AUTO_FREE char *file = NULL, *real = NULL;
-    struct dest d = { 0 };
+    AUTO_FREE char *file = NULL;
+    AUTO(dest_release) struct dest d = { 0 };
 
     if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return err_new(ERR_DOCKERFILE, "'%s' cannot be the name of a file", name);
     TRY(open_dest(c, &d));
-    real = d.real;
     TRY(file_place(c, name, &d, &fd, &file));
     return copy_inline(c, fd, file);
 }

@@ -33,8 +33,9 @@ struct copy_spec {
     enum owner_mode owners;
     void (*note_owner)(void *ctx, const char *path, const struct owner *o); /* see snapshot/unpack.h */
     /* The owner of a source (path below from_fd) that cannot carry a record; false: none is noted, it is root's. May be
-     * NULL. */
-    bool (*find_owner)(void *ctx, const char *path, struct owner *ret_owner);
+     * NULL; gets find_ctx. */
+    bool (*find_owner)(void *find_ctx, const char *path, struct owner *ret_owner);
+    void *find_ctx;
     void *ctx;
     const struct cancel *cancel;
 };

@@ -41,8 +41,8 @@ static struct err *new_owner(const struct copier *c, int src_fd, const struct st
 
     if (c->spec->from_image) {
         TRY(owner_get(c->spec->owners, src_fd, st, &o, &known));
-        if (!known && c->spec->find_owner)
-            c->spec->find_owner(c->spec->ctx, c->src.data, &o);
+        if (!known && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) && c->spec->find_owner)
+            (void)c->spec->find_owner(c->spec->find_ctx, c->src.data, &o);
     }
     if (c->spec->chown) {
         o.uid = c->spec->chown->uid;

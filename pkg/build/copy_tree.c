@@ -113,7 +113,7 @@ static struct err *open_existing(const struct copier *c, struct dir *d)
 /* Makes the copy of d, and of what is above it, if it is not there yet. */
 static struct err *make_dir(const struct copier *c, struct dir *d)
 {
-    if (d->dst_fd >= 0)
+    if (d->dst_fd >= 0 || !d->up)
         return NULL;
     TRY(make_dir(c, d->up));
     if (mkdirat(d->up->dst_fd, d->name, 0700) == 0)

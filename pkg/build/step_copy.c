@@ -10,6 +10,11 @@ static void note_owner(void *ctx, const char *path, const struct owner *o)
     rootfs_note_owner(ctx, path, o);
 }
 
+static bool find_owner(void *find_ctx, const char *path, struct owner *ret_owner)
+{
+    return rootfs_find_owner(find_ctx, path, ret_owner);
+}
+
 /* The root that the sources are in: a stage (built now if it was not), an image, or the context. */
 static struct err *open_source(struct build *b, const struct step *step, const struct platform *platform,
                                struct copy_spec *spec)
@@ -21,11 +26,14 @@ static struct err *open_source(struct build *b, const struct step *step, const s
     if (step->from_stage) {
         TRY(stage_build(b, step->from_index));
         TRY(stage_rootfs(b, step->from_index, &r));
+        spec->find_ctx = r;
         return rootfs_view(r, &spec->from_fd);
     }
     if (step->from_image) {
         TRY(base_get(b, step->from_image, platform, &image));
-        return base_view(b, image, &spec->from_fd);
+        TRY(base_view(b, image, &spec->from_fd));
+        spec->find_ctx = image->rootfs;
+        return NULL;
     }
     spec->from_fd = context_fd(b->o.context);
     spec->ignore = context_ignore(b->o.context);
@@ -36,6 +44,8 @@ static struct err *copy_all(struct build *b, const struct step *step, int root_f
 {
     struct copy_stats stats;
 
+    if (spec->sources.n)
+        TRY(copy_into(root_fd, spec, &stats));
     for (size_t i = 0; i < step->n_files; i++) {
         struct copy_spec file = *spec;
 
@@ -46,7 +56,7 @@ static struct err *copy_all(struct build *b, const struct step *step, int root_f
         file.inline_mtime_s = b->o.created_s;
         TRY(copy_into(root_fd, &file, &stats));
     }
-    return spec->sources.n ? copy_into(root_fd, spec, &stats) : NULL;
+    return NULL;
 }
 
 static struct err *copy_step(struct build *b, struct rootfs *r, const struct step *step, int root_fd,
@@ -64,7 +74,10 @@ static struct err *copy_step(struct build *b, struct rootfs *r, const struct ste
     }
     spec->exclude = exclude;
     spec->ctx = r;
-    return copy_all(b, step, root_fd, spec);
+    struct err *e = copy_all(b, step, root_fd, spec);
+    spec->chown = NULL;
+    spec->exclude = NULL;
+    return e;
 }
 
 struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step)
@@ -78,6 +91,7 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
                               .link = step->link,
                               .owners = b->o.sandbox->owners,
                               .note_owner = note_owner,
+                              .find_owner = find_owner,
                               .cancel = b->o.cancel };
     const char *root;
     int root_fd;

@@ -477,6 +477,14 @@ void rootfs_note_owner(struct rootfs *r, const char *path, const struct owner *o
         owner_table_set(r->step_owners, path, o);
 }
 
+bool rootfs_find_owner(const struct rootfs *r, const char *path, struct owner *ret_owner)
+{
+    struct owner o = layers_owner(&r->stack, path);
+
+    *ret_owner = o;
+    return o.uid || o.gid;
+}
+
 static void end_step(struct rootfs *r)
 {
     owner_table_free(r->step_owners);

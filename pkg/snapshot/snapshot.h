@@ -60,6 +60,9 @@ MUST_USE struct err *rootfs_begin(struct rootfs *r, int *ret_root_fd, const char
 /* In a step: records who owns `path` of it, for files that cannot carry a record themselves (sys/owner.h). */
 void rootfs_note_owner(struct rootfs *r, const char *path, const struct owner *o);
 
+/* Who owns a symlink, fifo or socket at `path` as of the last commit; false: it is not noted, so root. */
+bool rootfs_find_owner(const struct rootfs *r, const char *path, struct owner *ret_owner);
+
 struct commit_opts {
     enum snapshot_mode mode;
     struct owner new_files; /* OWNER_RECORDED: owner of files without a record that the step made (the USER of a RUN) */
