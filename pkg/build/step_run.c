@@ -71,7 +71,6 @@ static struct err *run_command(struct build *b, const struct step *step, const c
     struct run_mount mount = { .readonly = true };
     struct run_spec spec = { .root = root,
                              .argv = step->argv, /* borrowed: sandbox_run only reads them */
-                             .env = step->env,
                              .cwd = step->cwd,
                              .user = *user,
                              .network = step->network_none ? RUN_NETWORK_NONE : RUN_NETWORK_DEFAULT,
@@ -79,7 +78,12 @@ static struct err *run_command(struct build *b, const struct step *step, const c
                              .output = show_output,
                              .ctx = b };
     struct run_result result;
+    AUTO(strs_release) struct strs env = { 0 };
 
+    strs_copy(&env, &step->env);
+    if (!env_get(&env, "HOME"))
+        env_set(&env, "HOME", user->home);
+    spec.env = env;
     if (step->script) {
         TRY(write_script(b, step, &script));
         target = xasprintf("/dev/pipes/%s", step->script_name);

@@ -1,5 +1,6 @@
 #include "plan/plan_priv.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -114,6 +115,19 @@ struct err *state_env(struct stage_state *s, const struct df_instr *i)
     return NULL;
 }
 
+/* Programs disagree on the case of proxy variables: a given one is set in both, as BuildKit does. */
+static void set_both_cases(struct strs *env, const char *name, const char *value)
+{
+    AUTO_FREE char *upper = xstrdup(name), *lower = xstrdup(name);
+
+    for (size_t i = 0; name[i]; i++) {
+        upper[i] = (char)toupper((unsigned char)name[i]);
+        lower[i] = (char)tolower((unsigned char)name[i]);
+    }
+    env_set(env, upper, value);
+    env_set(env, lower, value);
+}
+
 void state_run_env(const struct stage_state *s, struct strs *ret_env)
 {
     strs_copy(ret_env, &s->env);
@@ -123,7 +137,7 @@ void state_run_env(const struct stage_state *s, struct strs *ret_env)
         AUTO_FREE char *name = eq ? xstrndup(entry, (size_t)(eq - entry)) : xstrdup(entry);
 
         if (eq && vars_is_proxy(name))
-            env_set(ret_env, name, eq + 1);
+            set_both_cases(ret_env, name, eq + 1);
     }
     if (!env_get(ret_env, "PATH"))
         env_set(ret_env, "PATH", DEFAULT_PATH);

@@ -89,9 +89,11 @@ static struct err *read_database(int root_fd, const char *path, struct database 
     return NULL;
 }
 
-/* By number if text is one, else by name. NULL: none. */
+/* By number if text is one, else by name; "root" exists without any file (an image from scratch). NULL: none. */
 static const struct entry *find_entry(const struct database *d, const char *text)
 {
+    static char root[] = "root", zero[] = "0", home[] = "/root";
+    static const struct entry root_entry = { .name = root, .id = 0, .third = zero, .home = home };
     uint32_t id;
     bool numeric = parse_id(text, &id);
 
@@ -101,7 +103,7 @@ static const struct entry *find_entry(const struct database *d, const char *text
         if (numeric ? e->id == id : strcmp(e->name, text) == 0)
             return e;
     }
-    return NULL;
+    return strcmp(text, "root") == 0 ? &root_entry : NULL;
 }
 
 static struct err *unknown(const char *what, const char *name, const char *file)
