@@ -167,7 +167,11 @@ static void test_odd_roots(void **state)
     assert_int_equal(ids.uid, 5);
     assert_int_equal(ids.gid, 6);
     user_ids_release(&ids);
-    expect_error("root", user_lookup(empty_fd, "root", &ids), "/etc/passwd");
+    assert_null(user_lookup(empty_fd, "root:root", &ids)); /* root is root without any file */
+    assert_int_equal(ids.uid, 0);
+    assert_int_equal(ids.gid, 0);
+    user_ids_release(&ids);
+    expect_error("name", user_lookup(empty_fd, "app", &ids), "/etc/passwd");
     assert_int_equal(mkdirat(empty_fd, "etc", 0755), 0);
     assert_int_equal(mkfifoat(empty_fd, "etc/passwd", 0644), 0);
     expect_error("fifo", user_lookup(empty_fd, "5", &ids), "not a regular file");
