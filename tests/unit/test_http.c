@@ -1,0 +1,605 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above first */
+#include <cmocka.h>
+
+#include "../fixtures/fixture.h"
+#include "base/limits.h"
+#include "http/http.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <time.h>
+
+static struct fixture fix;
+
+static double now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static char *print(struct err *e)
+{
+    char *out = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&out, &n);
+
+    if (e)
+        err_print(f, e);
+    fclose(f);
+    err_free(e);
+    return out;
+}
+
+static void no_error(struct err *e)
+{
+    if (e) {
+        AUTO_FREE char *text = print(e);
+        fail_msg("%s", text);
+    }
+}
+
+/* e must be of that kind and say that. */
+static void expect_error(struct err *e, enum err_kind kind, const char *text)
+{
+    if (!e)
+        fail_msg("no error, expected '%s'", text);
+    enum err_kind got = err_kind(e);
+    AUTO_FREE char *out = print(e);
+    if (got != kind || !strstr(out, text))
+        fail_msg("expected kind %d and '%s', got kind %d: %s", kind, text, got, out);
+}
+
+static struct http *client(struct http_opts o)
+{
+    struct http *h = NULL;
+
+    o.retry_delay_ms = 10;
+    no_error(http_new(&o, &h));
+    return h;
+}
+
+static char *url_of(int port, const char *path)
+{
+    return xasprintf("http://127.0.0.1:%d%s", port, path);
+}
+
+static struct err *collect(void *ctx, const void *p, size_t n)
+{
+    buf_add(ctx, p, n);
+    return NULL;
+}
+
+static void check_data(const struct buf *b, size_t n)
+{
+    assert_int_equal(b->len, n);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)b->data[i] != ((i * 7 + i / 251) & 255))
+            fail_msg("byte %zu is wrong", i);
+}
+
+/* ---- pure ---- */
+
+static void test_redact(void **state)
+{
+    static const char *const rows[][2] = {
+        { "https://u:p@host:5000/v2/a?sig=x#f", "https://host:5000/v2/a" },
+        { "https://host?x=a/b@c", "https://host" },
+        { "http://host/a@b/c", "http://host/a@b/c" },
+        { "host/path?q", "host/path" },
+        { "", "" },
+        { "https://a:b:c@d@host/", "https://host/" },
+        { "https://[::1]:80/x#y", "https://[::1]:80/x" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO_FREE char *got = http_redact(rows[i][0]);
+        assert_string_equal(got, rows[i][1]);
+    }
+}
+
+static void test_escape(void **state)
+{
+    AUTO_FREE char *got = http_escape("az AZ09-._~:/?&=+%\xc3\xa9");
+
+    (void)state;
+    assert_string_equal(got, "az%20AZ09-._~%3A%2F%3F%26%3D%2B%25%C3%A9");
+}
+
+static void test_resolve(void **state)
+{
+    static const struct {
+        const char *base, *location, *want;
+    } rows[] = {
+        { "https://h/v2/a/", "/v2/b?x=1%3D", "https://h/v2/b?x=1%3D" },
+        { "https://h:5000/v2/a/?q=1", "b?c", "https://h:5000/v2/a/b?c" },
+        { "http://h/v2/a/", "https://other/x?y#z", "https://other/x?y" },
+        { "https://h/v2/", "//other:8/x", "https://other:8/x" },
+        { "https://h/v2/", "http://h/x", NULL },
+        { "https://h/v2/", "ftp://h/x", NULL },
+        { "https://h/v2/", "file:///etc/passwd", NULL },
+        { "https://h/v2/a?b=1", "?c=2", "https://h/v2/a?c=2" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO_FREE char *got = NULL;
+        struct err *e = http_resolve(rows[i].base, rows[i].location, &got);
+
+        if (rows[i].want)
+            no_error(e);
+        else if (!e)
+            fail_msg("'%s' was not refused", rows[i].location);
+        else
+            err_free(e);
+        if (rows[i].want)
+            assert_string_equal(got, rows[i].want);
+    }
+}
+
+/* ---- against the fixture ---- */
+
+static void test_get(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = -1 });
+    AUTO_FREE char *url = url_of(fix.port, "/hello");
+    AUTO(http_response_release) struct http_response a = { 0 };
+    struct http_request rq = { .method = "GET", .url = url, .body_fd = -1 };
+
+    (void)state;
+    fixture_set(&fix, "{}");
+    no_error(http_perform(h, &rq, &a));
+    assert_int_equal(a.status, 200);
+    assert_string_equal(http_header(&a, "x-echo"), "yes");
+    assert_null(http_header(&a, "x-ech"));
+    assert_true(strncmp(a.body.data, "GET 0 sha256:", 13) == 0);
+    assert_string_equal(a.url, url);
+}
+
+static void test_retries(void **state)
+{
+    static const struct {
+        const char *name, *rules;
+        bool no_retry;
+        int status, requests;
+    } rows[] = {
+        { "503 twice", "{'match':'.','status':503,'times':2}", false, 200, 3 },
+        { "500 always", "{'match':'.','status':500,'times':-1}", false, 500, 3 },
+        { "not asked to", "{'match':'.','status':503,'times':2}", true, 503, 1 },
+        { "501 is final", "{'match':'.','status':501,'times':2}", false, 501, 1 },
+        { "404 is final", "{'match':'.','status':404,'times':2}", false, 404, 1 },
+        { "cut headers", "{'match':'.','eat':0,'times':1}", false, 200, 1 },
+        { "date in Retry-After", "{'match':'.','status':429,'headers':{'Retry-After':'Wed, 21 Oct 2015 07:28:00 GMT'}}",
+          false, 200, 2 },
+    };
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 2 });
+    AUTO_FREE char *url = url_of(fix.port, "/hello");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO_FREE char *set = xasprintf("{'rules':[%s]}", rows[i].rules);
+        AUTO(http_response_release) struct http_response a = { 0 };
+        struct http_request rq = { .method = "GET", .url = url, .body_fd = -1, .no_retry = rows[i].no_retry };
+
+        fixture_set(&fix, set);
+        no_error(http_perform(h, &rq, &a));
+        int count = fixture_count(&fix, "GET /hello");
+        if (a.status != rows[i].status || count != rows[i].requests)
+            fail_msg("%s: status %d after %d requests", rows[i].name, a.status, count);
+    }
+}
+
+static void test_retry_after(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 1 });
+    AUTO_FREE char *url = url_of(fix.port, "/hello");
+    AUTO(http_response_release) struct http_response a = { 0 };
+    struct http_request rq = { .method = "POST", .url = url, .body_fd = -1 };
+    double start = now();
+
+    (void)state;
+    fixture_set(&fix, "{'rules':[{'match':'.','status':429,'headers':{'Retry-After':'1'}}]}");
+    no_error(http_perform(h, &rq, &a));
+    assert_int_equal(a.status, 200);
+    assert_true(now() - start >= 0.95);
+}
+
+static void test_resume(void **state)
+{
+    static const struct {
+        const char *name, *set, *error;
+        int ranged;
+    } rows[] = {
+        { "by Range", "{'rules':[{'match':'data','cut':100000},{'match':'data','cut':50000}]}", NULL, 2 },
+        { "whole again", "{'ranges':false,'rules':[{'match':'data','cut':100000}]}", NULL, 1 },
+        { "after 503", "{'rules':[{'match':'data','cut':100000},{'match':'data','status':503}]}", NULL, 2 },
+        { "changed",
+          "{'rules':[{'match':'data','cut':100000},{'match':'data','status':200,'body':'other','headers':{'ETag':'"
+          "other'}}]}",
+          "changed while", 1 },
+        { "wrong part",
+          "{'rules':[{'match':'data','cut':100000},{'match':'data','status':206,'body':'x','headers':{'Content-Range':'"
+          "bytes 5-5/9'}}]}",
+          "cannot continue", 1 },
+        { "never whole", "{'rules':[{'match':'data','cut':100,'times':-1}]}", "failed", 4 },
+    };
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = -1 });
+    AUTO_FREE char *url = url_of(fix.port, "/data/300000");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO(buf_release) struct buf got = BUF_INIT;
+        AUTO(http_response_release) struct http_response a = { 0 };
+        const struct sink out = { collect, &got };
+        struct http_request rq = { .method = "GET", .url = url, .body_fd = -1, .out = &out };
+
+        fixture_set(&fix, rows[i].set);
+        struct err *e = http_perform(h, &rq, &a);
+        if (rows[i].error) {
+            expect_error(e, ERR_NETWORK, rows[i].error);
+        } else {
+            no_error(e);
+            assert_int_equal(a.status, 200);
+            check_data(&got, 300000);
+        }
+        if (fixture_count(&fix, "range=bytes=") != rows[i].ranged)
+            fail_msg("%s: %d requests for a range", rows[i].name, fixture_count(&fix, "range=bytes="));
+    }
+}
+
+static void test_resume_from(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = -1 });
+    AUTO_FREE char *url = url_of(fix.port, "/data/1000");
+    AUTO(buf_release) struct buf got = BUF_INIT;
+    AUTO(http_response_release) struct http_response a = { 0 };
+    const struct sink out = { collect, &got };
+    struct http_request rq = { .method = "GET", .url = url, .body_fd = -1, .out = &out, .resume_from = 990 };
+
+    (void)state;
+    fixture_set(&fix, "{}");
+    no_error(http_perform(h, &rq, &a));
+    assert_int_equal(got.len, 10);
+    assert_int_equal(a.status, 200);
+}
+
+static void test_redirects(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 0 });
+    AUTO_FREE char *url = url_of(fix.port, "/start");
+    AUTO_FREE char *away =
+        xasprintf("{'rules':[{'match':'start','status':307,'headers':{'Location':'http://127.0.0.1:%d/there?sig=1'}}]}",
+                  fix.storage_port);
+    struct http_request rq = { .method = "GET", .url = url, .body_fd = -1, .authorization = "Bearer secret" };
+    struct http_response a = { 0 };
+
+    (void)state;
+    fixture_set(&fix, away);
+    no_error(http_perform(h, &rq, &a));
+    assert_int_equal(a.status, 200);
+    assert_int_equal(fixture_count(&fix, "registry GET /start auth=Bearer_secret"), 1);
+    assert_int_equal(fixture_count(&fix, "storage GET /there?sig=1 auth=-"), 1);
+    http_response_release(&a);
+
+    fixture_set(&fix, "{'rules':[{'match':'start','status':302,'headers':{'Location':'/here'}}]}");
+    no_error(http_perform(h, &rq, &a));
+    assert_int_equal(fixture_count(&fix, "GET /here auth=Bearer_secret"), 1);
+    http_response_release(&a);
+
+    fixture_set(&fix, "{'rules':[{'match':'.','status':302,'times':-1,'headers':{'Location':'/start'}}]}");
+    expect_error(http_perform(h, &rq, &a), ERR_REGISTRY, "redirects more than 10 times");
+    assert_int_equal(fixture_count(&fix, "GET /start"), LIMIT_HTTP_REDIRECTS + 1);
+
+    fixture_set(&fix, "{'rules':[{'match':'start','status':307,'headers':{'Location':'/here'}}]}");
+    struct http_request post = { .method = "POST", .url = url, .body = "abc", .body_len = 3, .body_fd = -1 };
+    no_error(http_perform(h, &post, &a));
+    assert_true(strncmp(a.body.data, "POST 3 ", 7) == 0);
+    http_response_release(&a);
+
+    fixture_set(&fix, "{'rules':[{'match':'start','status':302,'headers':{'Location':'/here'}}]}");
+    no_error(http_perform(h, &post, &a));
+    assert_int_equal(a.status, 302);
+    http_response_release(&a);
+}
+
+static void test_bounds(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 0 });
+    AUTO_FREE char *url = url_of(fix.port, "/data/200000");
+    AUTO(http_response_release) struct http_response a = { 0 };
+    struct http_request rq = { .method = "GET", .url = url, .body_fd = -1, .max_body = 199999 };
+
+    (void)state;
+    fixture_set(&fix, "{}");
+    expect_error(http_perform(h, &rq, &a), ERR_REGISTRY, "larger than 199999 bytes");
+    rq.max_body = 200000;
+    no_error(http_perform(h, &rq, &a));
+    check_data(&a.body, 200000);
+    http_response_release(&a);
+
+    AUTO_FREE char *big = xcalloc(1, 200001);
+    memset(big, 'x', 200000);
+    AUTO_FREE char *set = xasprintf("{'rules':[{'match':'.','status':400,'body':'%s'}]}", big);
+    fixture_set(&fix, set);
+    no_error(http_perform(h, &rq, &a));
+    assert_int_equal(a.status, 400);
+    assert_int_equal(a.body.len, LIMIT_HTTP_ERROR_BODY_BYTES);
+    http_response_release(&a);
+
+    big[70000] = '\0';
+    AUTO_FREE char *header = xasprintf("{'rules':[{'match':'.','status':200,'headers':{'X-Long':'%s'}}]}", big);
+    fixture_set(&fix, header);
+    expect_error(http_perform(h, &rq, &a), ERR_REGISTRY, "header lines are longer");
+    /* the control characters of a token that came from outside must not become a header of their own */
+    rq.authorization = "Bearer a\r\nX-Evil: 1";
+    expect_error(http_perform(h, &rq, &a), ERR_REGISTRY, "control character");
+}
+
+static struct err *refuse(void *ctx, const void *p, size_t n)
+{
+    (void)ctx, (void)p, (void)n;
+    return err_new(ERR_DISK, "the disk is full");
+}
+
+static void test_sink_error(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = -1 });
+    AUTO_FREE char *url = url_of(fix.port, "/data/200000");
+    struct http_response a = { 0 };
+    const struct sink out = { refuse, NULL };
+    struct http_request rq = { .method = "GET", .url = url, .body_fd = -1, .out = &out };
+
+    (void)state;
+    fixture_set(&fix, "{}");
+    expect_error(http_perform(h, &rq, &a), ERR_DISK, "the disk is full");
+    assert_int_equal(fixture_count(&fix, "GET"), 1);
+}
+
+static void test_upload(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = -1 });
+    AUTO_FREE char *url = url_of(fix.port, "/up");
+    AUTO(http_response_release) struct http_response a = { 0 }, b = { 0 };
+    AUTO_CLOSE int fd = memfd_create("x", MFD_CLOEXEC);
+    AUTO_FREE char *data = xcalloc(1, 3000000);
+    struct http_request rq = {
+        .method = "PUT", .url = url, .body_fd = fd, .body_offset = 1000000, .body_len = 2000000
+    };
+    struct http_request mem = {
+        .method = "PUT", .url = url, .body_fd = -1, .body = data + 1000000, .body_len = 2000000
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 3000000; i++)
+        data[i] = (char)(i * 31 >> 3);
+    assert_int_equal(write(fd, data, 3000000), 3000000);
+    fixture_set(&fix, "{'rules':[{'match':'.','status':503,'times':1},{'match':'.','eat':300000,'times':1}]}");
+    no_error(http_perform(h, &rq, &a));
+    no_error(http_perform(h, &mem, &b));
+    assert_int_equal(a.status, 200);
+    assert_string_equal(buf_str(&a.body), buf_str(&b.body));
+    assert_true(strncmp(a.body.data, "PUT 2000000 sha256:", 19) == 0);
+    rq.body_len = 2000001;
+    http_response_release(&a);
+    expect_error(http_perform(h, &rq, &a), ERR_DISK, "shorter than it should be");
+}
+
+struct raiser {
+    struct cancel *cancel;
+};
+
+static void *raise_soon(void *ctx)
+{
+    struct raiser *r = ctx;
+
+    usleep(200000);
+    cancel_raise(r->cancel, CANCEL_SIGNAL);
+    return NULL;
+}
+
+static void test_cancel(void **state)
+{
+    static const char *const sets[] = {
+        "{'rules':[{'match':'.','delay':20,'times':-1}]}",                                  /* no answer */
+        "{'rules':[{'match':'.','stall':1000,'times':-1}]}",                                /* in the body */
+        "{'rules':[{'match':'.','status':503,'times':-1,'headers':{'Retry-After':'30'}}]}", /* between retries */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+        struct raiser r = { NULL };
+        pthread_t t;
+
+        no_error(cancel_new(&r.cancel));
+        AUTO_FREE char *url = url_of(fix.port, "/data/100000");
+        struct http *h = client((struct http_opts){ .retries = -1, .cancel = r.cancel });
+        struct http_request rq = { .method = "GET", .url = url, .body_fd = -1 };
+        struct http_response a = { 0 };
+        double start = now();
+        fixture_set(&fix, sets[i]);
+        pthread_create(&t, NULL, raise_soon, &r);
+        expect_error(http_perform(h, &rq, &a), ERR_TERMINATED, "told to stop");
+        if (now() - start > 1.2)
+            fail_msg("case %zu took %.1f s to stop", i, now() - start);
+        pthread_join(t, NULL);
+        http_free(h);
+        cancel_free(r.cancel);
+    }
+}
+
+static void test_stall(void **state)
+{
+    AUTO(http_free)
+    struct http *h = client((struct http_opts){ .retries = 1, .stall_timeout_ms = 300, .connect_timeout_ms = 500 });
+    AUTO_FREE char *url = url_of(fix.port, "/data/100000");
+    struct http_request rq = { .method = "GET", .url = url, .body_fd = -1 };
+    AUTO(http_response_release) struct http_response a = { 0 };
+
+    (void)state;
+    fixture_set(&fix, "{'rules':[{'match':'.','stall':1000,'times':1}]}");
+    no_error(http_perform(h, &rq, &a));
+    check_data(&a.body, 100000);
+    http_response_release(&a);
+    fixture_set(&fix, "{'rules':[{'match':'.','stall':1000,'times':2}]}");
+    expect_error(http_perform(h, &rq, &a), ERR_NETWORK, "no byte came");
+}
+
+static void test_unreachable(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 1 });
+    struct http_response a = { 0 };
+    struct http_request refused = { .method = "GET", .url = "http://127.0.0.1:1/x?secret", .body_fd = -1 };
+    struct http_request unknown = { .method = "GET", .url = "http://nowhere.invalid/", .body_fd = -1 };
+    struct http_request bad = { .method = "GET", .url = "ftp://host/x", .body_fd = -1 };
+
+    (void)state;
+    struct err *e = http_perform(h, &refused, &a);
+    if (!e)
+        fail_msg("port 1 answered");
+    AUTO_FREE char *text = print(e);
+    assert_non_null(strstr(text, "GET of 'http://127.0.0.1:1/x' failed"));
+    assert_null(strstr(text, "secret"));
+    expect_error(http_perform(h, &unknown, &a), ERR_NETWORK, "Could not resolve host");
+    expect_error(http_perform(h, &bad, &a), ERR_SETTING, "not an http or https URL");
+}
+
+static void test_tls(void **state)
+{
+    AUTO_FREE char *url = xasprintf("https://127.0.0.1:%d/hello", fix.tls_port);
+    AUTO_FREE char *host = xasprintf("127.0.0.1:%d", fix.tls_port);
+    AUTO_FREE char *plain = xasprintf("https://127.0.0.1:%d/hello", fix.port);
+    struct http_request rq = { .method = "GET", .url = url, .body_fd = -1 };
+    struct http_request to_plain = { .method = "GET", .url = plain, .body_fd = -1 };
+    struct http_response a = { 0 };
+    struct http *h = client((struct http_opts){ .retries = 1 });
+
+    (void)state;
+    fixture_set(&fix, "{}");
+    expect_error(http_perform(h, &rq, &a), ERR_NETWORK, "certificate cannot be trusted");
+    assert_int_equal(fixture_count(&fix, "GET"), 0);
+    expect_error(http_perform(h, &to_plain, &a), ERR_NETWORK, "speaks plain HTTP");
+    http_set_host(h, host, &(struct http_host_opts){ .skip_tls_verify = true });
+    no_error(http_perform(h, &rq, &a));
+    http_response_release(&a);
+    AUTO_FREE char *down =
+        xasprintf("{'rules':[{'match':'.','status':302,'headers':{'Location':'http://127.0.0.1:%d/x'}}]}", fix.port);
+    fixture_set(&fix, down);
+    expect_error(http_perform(h, &rq, &a), ERR_REGISTRY, "from https to plain http");
+    http_free(h);
+
+    h = client((struct http_opts){ .retries = 0, .ca_file = FIXTURE_CA });
+    no_error(http_perform(h, &rq, &a));
+    http_response_release(&a);
+    http_free(h);
+
+    h = client((struct http_opts){ .retries = 0 });
+    http_set_host(h, host, &(struct http_host_opts){ .ca_file = FIXTURE_CA });
+    no_error(http_perform(h, &rq, &a));
+    http_response_release(&a);
+    http_free(h);
+
+    h = client((struct http_opts){ .retries = 0 });
+    http_set_host(h, "*", &(struct http_host_opts){ .ca_file = "/nowhere.pem" });
+    expect_error(http_perform(h, &rq, &a), ERR_SETTING, "/nowhere.pem");
+    http_free(h);
+    expect_error(http_new(&(struct http_opts){ .ca_file = "tests/fixtures/faulty_registry.py" }, &h), ERR_SETTING,
+                 "holds no certificate");
+}
+
+static void test_proxy(void **state)
+{
+    AUTO_FREE char *proxy = url_of(fix.storage_port, "");
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 0 });
+    struct http_request rq = { .method = "GET", .url = "http://reg.example/hello", .body_fd = -1 };
+    AUTO(http_response_release) struct http_response a = { 0 }, b = { 0 };
+
+    (void)state;
+    fixture_set(&fix, "{}");
+    setenv("HTTP_PROXY", proxy, 1);
+    no_error(http_perform(h, &rq, &a));
+    assert_int_equal(fixture_count(&fix, "storage GET http://reg.example/hello"), 1);
+    AUTO_FREE char *direct = url_of(fix.port, "/direct");
+    rq.url = direct;
+    rq.no_proxy = true;
+    no_error(http_perform(h, &rq, &b));
+    assert_int_equal(fixture_count(&fix, "registry GET /direct"), 1);
+    unsetenv("HTTP_PROXY");
+}
+
+static void *many(void *ctx)
+{
+    struct http *h = ctx;
+    AUTO_FREE char *url = url_of(fix.port, "/data/5000");
+
+    for (int i = 0; i < 10; i++) {
+        struct http_response a = { 0 };
+        struct http_request rq = { .method = "GET", .url = url, .body_fd = -1 };
+        struct err *e = http_perform(h, &rq, &a);
+
+        bool good = !e && a.body.len == 5000;
+        err_free(e);
+        http_response_release(&a);
+        if (!good)
+            return ctx;
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 0 });
+    pthread_t t[6];
+    void *bad = NULL;
+
+    (void)state;
+    fixture_set(&fix, "{}");
+    for (size_t i = 0; i < 6; i++)
+        pthread_create(&t[i], NULL, many, h);
+    for (size_t i = 0; i < 6; i++) {
+        void *r = NULL;
+
+        pthread_join(t[i], &r);
+        bad = r ? r : bad;
+    }
+    assert_null(bad);
+    assert_int_equal(fixture_count(&fix, "GET /data/5000"), 60);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    for (const char *const *p = (const char *const[]){ "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY",
+                                                       "ALL_PROXY", "all_proxy", NULL };
+         *p; p++)
+        unsetenv(*p);
+    fixture_start(&fix);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    fixture_stop(&fix);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_redact), cmocka_unit_test(test_escape),      cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_get),    cmocka_unit_test(test_retries),     cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_resume), cmocka_unit_test(test_resume_from), cmocka_unit_test(test_redirects),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_stall),       cmocka_unit_test(test_unreachable),
+        cmocka_unit_test(test_tls),    cmocka_unit_test(test_proxy),       cmocka_unit_test(test_threads),
+    };
+
+    return cmocka_run_group_tests_name("http", tests, start, stop);
+}
