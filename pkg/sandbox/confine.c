@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define OPEN_FILES_SOFT 1024   /* Docker's: more makes old programs that close every descriptor slow */
 #define OPEN_FILES_HARD 524288 /* Docker's */
@@ -59,18 +60,78 @@ static struct err *set_groups(const struct orders *o)
     return NULL;
 }
 
-/* One id is mapped: a namespace inside ours in which that id has the wanted number. */
-static struct err *nest_user(const struct orders *o, int proc_fd)
+/* ---- a user namespace inside ours ---- */
+
+static struct err *nesting_refused(int errnum)
+{
+    return err_set_kind(err_sys(errnum, "cannot make the user namespace of the command"), ERR_POD);
+}
+
+/* One id is mapped: here it gets the wanted number. */
+static struct err *nest_single(const struct orders *o, int proc_fd)
 {
     char text[64];
 
     if (unshare(CLONE_NEWUSER) < 0)
-        return err_set_kind(err_sys(errno, "cannot make a user namespace for user %u", o->uid), ERR_POD);
+        return nesting_refused(errno);
     TRY(write_proc(proc_fd, "self/setgroups", "deny"));
     (void)snprintf(text, sizeof(text), "%u 0 1", o->uid);
     TRY(write_proc(proc_fd, "self/uid_map", text));
-    (void)snprintf(text, sizeof(text), "%u 0 1", o->gid);
+    (void)snprintf(text, sizeof(text), "%u 0 1", o->uid ? o->gid : 0);
     return write_proc(proc_fd, "self/gid_map", text);
+}
+
+/* The half that stays outside: only there is the right to map more than one id. */
+static _Noreturn void map_for(pid_t pid, uint32_t n_ids, int proc_fd, int go_fd)
+{
+    char text[64], name[64], go;
+    struct err *e = NULL;
+
+    if (read(go_fd, &go, 1) != 1)
+        _exit(1);
+    (void)snprintf(text, sizeof(text), "0 0 %u", n_ids);
+    (void)snprintf(name, sizeof(name), "%d/uid_map", (int)pid);
+    e = write_proc(proc_fd, name, text);
+    (void)snprintf(name, sizeof(name), "%d/gid_map", (int)pid);
+    if (!e)
+        e = write_proc(proc_fd, name, text);
+    _exit(e ? 1 : 0);
+}
+
+/* The same ids again. */
+static struct err *nest_range(const struct orders *o, int proc_fd)
+{
+    int go[2], status = 1;
+    pid_t self = getpid();
+
+    if (pipe2(go, O_CLOEXEC) < 0)
+        return err_sys(errno, "cannot make a pipe");
+    pid_t helper = fork();
+    if (helper < 0)
+        return err_sys(errno, "cannot fork");
+    if (helper == 0) {
+        close(go[1]);
+        map_for(self, o->n_ids, proc_fd, go[0]);
+    }
+    int refused = unshare(CLONE_NEWUSER) < 0 ? errno : 0;
+    if (!refused && write(go[1], "m", 1) != 1)
+        refused = errno;
+    close(go[0]);
+    close(go[1]);
+    if (waitpid(helper, &status, 0) != helper || refused || status != 0)
+        return nesting_refused(refused ? refused : EPERM);
+    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+        return err_sys(errno, "cannot become user 0 of the command's user namespace");
+    return NULL;
+}
+
+/* Without a pid namespace steps that run at the same time see each other in /proc: a user namespace each keeps their
+ * environments, descriptors and memory apart. With one id it is also what gives that id another number. */
+static struct err *nest(const struct orders *o, int proc_fd)
+{
+    if (o->n_ids == 1)
+        return o->uid != 0 || !o->fresh_proc ? nest_single(o, proc_fd) : NULL;
+    return o->fresh_proc ? NULL : nest_range(o, proc_fd);
 }
 
 static struct err *become_user(const struct orders *o)
@@ -96,17 +157,14 @@ static struct err *drop_inherited(void)
 
 struct err *confine_self(const struct orders *o, int proc_fd)
 {
-    bool nested = o->single_id && o->uid != 0;
-
     set_limits(proc_fd);
     umask(022);
-    if (nested)
-        TRY(nest_user(o, proc_fd));
-    else if (!o->single_id)
+    TRY(nest(o, proc_fd));
+    if (o->n_ids > 1)
         TRY(set_groups(o));
     TRY(caps_bound(caps_docker_default()));
     TRY(filter_load(o));
-    if (!o->single_id)
+    if (o->n_ids > 1)
         TRY(become_user(o));
     return drop_inherited();
 }

@@ -50,7 +50,7 @@ void orders_encode(const struct orders *o, struct buf *out)
     put_numbers(out, o->protect.items, o->protect.n);
     put_u32(out, o->fresh_proc);
     put_u32(out, o->no_network);
-    put_u32(out, o->single_id);
+    put_u32(out, o->n_ids);
 }
 
 /* A cursor that fails once and then stays failed: the end is the one place to look. */
@@ -139,7 +139,7 @@ struct err *orders_decode(const void *data, size_t len, struct orders *ret_order
         vec_push(&o.protect, get_u32(&c));
     o.fresh_proc = get_u32(&c) != 0;
     o.no_network = get_u32(&c) != 0;
-    o.single_id = get_u32(&c) != 0;
+    o.n_ids = get_u32(&c);
     if (c.bad || c.left != 0 || o.argv.n == 0) {
         orders_release(&o);
         return err_new(ERR_BUG, "the orders of a RUN cannot be understood");

@@ -30,7 +30,7 @@ struct orders {
     VEC(uint32_t) protect; /* pids that the command must not signal where it shares our pid namespace */
     bool fresh_proc;       /* an own pid namespace with an own /proc */
     bool no_network;
-    bool single_id; /* only id 0 is mapped: any other user needs a namespace of its own */
+    uint32_t n_ids; /* mapped in our namespace; 1: any user but 0 needs a namespace of its own */
 };
 
 void orders_encode(const struct orders *o, struct buf *out);

@@ -53,7 +53,7 @@ static void fill_orders(const struct sandbox *sb, const struct run_spec *spec, s
         .gid = spec->user.gid,
         .fresh_proc = sb->fresh_proc,
         .no_network = spec->network == RUN_NETWORK_NONE,
-        .single_id = sb->n_ids == 1,
+        .n_ids = sb->n_ids,
     };
 }
 

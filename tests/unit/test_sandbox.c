@@ -216,11 +216,11 @@ static const struct context contexts[] = {
 #define N_CONTEXTS (sizeof(contexts) / sizeof(contexts[0]))
 
 /* Runs build(sb, arg) in every context; prints which failed. */
-static void in_every_context(struct err *(*build)(const struct sandbox *, void *), void *arg)
+static void in_contexts(struct err *(*build)(const struct sandbox *, void *), void *arg, size_t step)
 {
     bool all = true;
 
-    for (size_t i = 0; i < N_CONTEXTS; i++) {
+    for (size_t i = 0; i < N_CONTEXTS; i += step) {
         struct context c = contexts[i];
 
         c.build = build;
@@ -235,6 +235,17 @@ static void in_every_context(struct err *(*build)(const struct sandbox *, void *
         }
     }
     assert_true(all);
+}
+
+static void in_every_context(struct err *(*build)(const struct sandbox *, void *), void *arg)
+{
+    in_contexts(build, arg, 1);
+}
+
+/* For what takes seconds: the first and the last differ in everything. */
+static void in_two_contexts(struct err *(*build)(const struct sandbox *, void *), void *arg)
+{
+    in_contexts(build, arg, N_CONTEXTS - 1);
 }
 
 /* ---- one command ---- */
@@ -432,11 +443,13 @@ static void assert_no_error(struct err *e)
 
 static void test_real_ids(void **state)
 {
-    const struct context c = { .name = "full", .rung = "full", .build = check_real_ids };
-
     (void)state;
     chown_fixture(0);
-    assert_no_error(run_context(&c));
+    for (int i = 0; i < 2; i++) {
+        const struct context c = { .name = "full", .rung = "full", .no_fresh = i == 1, .build = check_real_ids };
+
+        assert_no_error(run_context(&c));
+    }
 }
 
 /* ---- nothing stays in the image ---- */
@@ -652,10 +665,11 @@ static struct err *make_small_root(struct one_of_many *one, int i)
     AUTO_FREE char *to = xasprintf("%s/tmp/%d/bin/sh", root_dir, i);
     AUTO_FREE char *bin = xasprintf("%s/tmp/%d/bin", root_dir, i);
     AUTO_FREE char *head = xasprintf("%s/tmp/%d/bin/head", root_dir, i);
+    AUTO_FREE char *nap = xasprintf("%s/tmp/%d/bin/sleep", root_dir, i);
 
     (void)snprintf(one->root, sizeof(one->root), "%s/tmp/%d", root_dir, i);
     TRY(file_mkdirs(bin, 0755));
-    CHECK(link(from, to) == 0 && link(from, head) == 0);
+    CHECK(link(from, to) == 0 && link(from, head) == 0 && link(from, nap) == 0);
     return NULL;
 }
 
@@ -688,6 +702,55 @@ static void test_parallel(void **state)
 {
     (void)state;
     in_every_context(check_parallel, NULL);
+}
+
+/* Two commands at once: where they see each other in /proc, that is all they see. */
+static void *run_neighbour(void *arg)
+{
+    const struct one_of_many *one = arg;
+    AUTO(buf_release) struct buf out = BUF_INIT;
+    struct run_spec spec = { .root = one->root, .cwd = "/", .output = collect, .ctx = &out };
+    AUTO_FREE char *env = xasprintf("NEIGHBOUR=%s", marker);
+    struct run_result result;
+
+    strs_add(&spec.argv, "/bin/sh");
+    strs_add(&spec.argv, "-c");
+    strs_add(&spec.argv, "sleep 1.2; true");
+    strs_add(&spec.env, PATH_ENTRY);
+    strs_add(&spec.env, env);
+    struct err *e = sandbox_run(one->sb, &spec, &result);
+    strs_release(&spec.argv);
+    strs_release(&spec.env);
+    return e;
+}
+
+static struct err *check_neighbours(const struct sandbox *sb, void *ctx)
+{
+    AUTO_FREE char *script =
+        xasprintf("sleep 0.6; cat /proc/[0-9]*/environ 2>/dev/null | grep -c NEIGHBOUR=%s", marker);
+    const struct command look = { .argv = SH(script) };
+    AUTO(buf_release) struct buf out = BUF_INIT;
+    struct one_of_many one = { .sb = sb };
+    struct run_result result;
+    void *other;
+
+    (void)ctx;
+    TRY(make_small_root(&one, 9));
+    CHECK(pthread_create(&one.thread, NULL, run_neighbour, &one) == 0);
+    struct err *e = run_command(sb, &look, &out, &result);
+    pthread_join(one.thread, &other);
+    TRY(e);
+    TRY((struct err *)other);
+    TRY(file_remove_tree(AT_FDCWD, one.root));
+    if (strcmp(buf_str(&out), "0\n") != 0)
+        return err_new(ERR_BUG, "the neighbour's environment was read: %s", buf_str(&out));
+    return NULL;
+}
+
+static void test_neighbours(void **state)
+{
+    (void)state;
+    in_every_context(check_neighbours, NULL);
 }
 
 /* ---- being stopped ---- */
@@ -756,7 +819,7 @@ static bool wait_until(bool running, const char *text, int ms)
 static void test_cancel(void **state)
 {
     (void)state;
-    in_every_context(check_cancel, NULL);
+    in_two_contexts(check_cancel, NULL);
     assert_false(is_running(marker));
 }
 
@@ -1078,13 +1141,13 @@ static void test_orders(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_id_maps),    cmocka_unit_test(test_id_map_texts), cmocka_unit_test(test_orders),
-        cmocka_unit_test(test_choice),     cmocka_unit_test(test_rows),         cmocka_unit_test(test_real_ids),
-        cmocka_unit_test(test_no_traces),  cmocka_unit_test(test_kept),         cmocka_unit_test(test_not_started),
-        cmocka_unit_test(test_odd_orders), cmocka_unit_test(test_parallel),     cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_terminated), cmocka_unit_test(test_deadline),     cmocka_unit_test(test_parent_killed),
-        cmocka_unit_test(test_deaf_build), cmocka_unit_test(test_build_error),  cmocka_unit_test(test_build_crash),
-        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_id_maps),       cmocka_unit_test(test_id_map_texts), cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_choice),        cmocka_unit_test(test_rows),         cmocka_unit_test(test_real_ids),
+        cmocka_unit_test(test_no_traces),     cmocka_unit_test(test_kept),         cmocka_unit_test(test_not_started),
+        cmocka_unit_test(test_odd_orders),    cmocka_unit_test(test_parallel),     cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_terminated),   cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_parent_killed), cmocka_unit_test(test_deaf_build),   cmocka_unit_test(test_build_error),
+        cmocka_unit_test(test_build_crash),   cmocka_unit_test(test_strangers),
     };
 
     if (argc > 1 && strcmp(argv[1], SANDBOX_INNER_COMMAND) == 0)
