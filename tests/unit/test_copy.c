@@ -474,6 +474,8 @@ static void test_rows(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (geteuid() == 0)
             run_row(&rows[i], OWNER_REAL);
+        else if (strstr(rows[i].src, " 0500"))
+            continue; /* only root can fill a directory without write permission */
         run_row(&rows[i], OWNER_RECORDED);
     }
 }
