@@ -260,8 +260,7 @@ static struct err *meta_healthcheck(struct stage_state *s, const struct df_instr
 
 static struct err *meta_onbuild(struct stage_state *s, const struct df_instr *i)
 {
-    strs_add(&s->config.onbuild, i->trigger->text);
-    done(s, i, i->trigger->text);
+    strs_add(&s->config.onbuild, i->arg); /* no step, no history, as BuildKit */
     return NULL;
 }
 

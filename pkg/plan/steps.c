@@ -2,11 +2,6 @@
 
 #include <string.h>
 
-static bool is_heredoc_alone(const char *line)
-{
-    return strncmp(line, "<<", 2) == 0 && !strpbrk(line, " \t");
-}
-
 /* What a RUN with here-documents runs: the one document as the shell's script, or as a program if it starts with #!;
  * else the line with its documents, for the shell to read. */
 static void heredoc_command(const struct df_instr *i, struct step *st, struct strs *line)
@@ -14,19 +9,19 @@ static void heredoc_command(const struct df_instr *i, struct step *st, struct st
     const char *cmd = i->command.args.items[0];
     AUTO(buf_release) struct buf full = BUF_INIT;
 
-    if (is_heredoc_alone(cmd) && strncmp(i->heredocs[0].content, "#!", 2) == 0) {
+    if (df_is_heredoc(cmd) && strncmp(i->heredocs[0].content, "#!", 2) == 0) {
         st->script_name = xstrdup(i->heredocs[0].name);
         st->script = xstrdup(i->heredocs[0].content);
         strs_take(line, xasprintf("/dev/pipes/%s", st->script_name));
         return;
     }
-    if (is_heredoc_alone(cmd)) {
+    if (df_is_heredoc(cmd)) {
         strs_add(line, i->heredocs[0].content);
         return;
     }
     buf_puts(&full, cmd);
     for (size_t n = 0; n < i->n_heredocs; n++)
-        buf_printf(&full, "\n%s%s", i->heredocs[n].content, i->heredocs[n].name);
+        buf_printf(&full, "\n%s%s", i->heredocs[n].raw, i->heredocs[n].name);
     strs_take(line, buf_steal(&full));
 }
 
@@ -132,7 +127,7 @@ static struct err *copy_files(struct stage_state *s, const struct df_instr *i, s
     st->files = i->n_heredocs ? xcalloc(i->n_heredocs, sizeof(*st->files)) : NULL;
     for (size_t n = 0; n < i->n_heredocs; n++) {
         const struct df_heredoc *h = &i->heredocs[n];
-        const struct words_opts opts = { .env = &s->env, .escape = '\\', .raw_quotes = true };
+        const struct words_opts opts = { .env = &s->env, .escape = '\\', .plain_quotes = true };
         char *data = NULL;
 
         if (h->expand)
@@ -220,7 +215,7 @@ struct err *state_copy(struct stage_state *s, const struct df_instr *i)
     for (size_t n = 0; n < i->words.n; n++) {
         char *source;
 
-        if (i->n_heredocs && is_heredoc_alone(i->words.items[n]))
+        if (i->n_heredocs && df_is_heredoc(i->words.items[n]))
             continue;
         TRY(state_expand(s, i->words.items[n], &source));
         strs_take(&st->sources, source);
