@@ -48,7 +48,7 @@ static bool parse_size(const char *text, uint64_t *ret_size)
         return false;
     double size = strtod(text, &end);
 
-    if (end == text)
+    if (end == text || end > text + n)
         return false;
     if (*end == ' ')
         end++;
