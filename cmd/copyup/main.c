@@ -8,6 +8,7 @@
 #include "version.h"
 #include "wire.h"
 
+#include <errno.h>
 #include <string.h>
 
 static int usage(void)
@@ -38,6 +39,10 @@ static int report(struct err *e)
 {
     if (!e)
         return 0;
+    if (err_errno(e) == ENOSPC || err_errno(e) == EDQUOT)
+        e = err_hint(e,
+                     "The volume of the state directory or of an output file is full: give it more space (sizeLimit of "
+                     "the emptyDir, ephemeral-storage of the step).");
     fflush(stdout);
     err_print(stderr, e);
     int code = err_exit_code(e);

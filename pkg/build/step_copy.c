@@ -15,6 +15,21 @@ static bool find_owner(void *find_ctx, const char *path, struct owner *ret_owner
     return rootfs_find_owner(find_ctx, path, ret_owner);
 }
 
+/* A bare word after --from that is no stage is more often a misspelt stage than an image. */
+static struct err *explain_from(const struct build *b, const char *name, struct err *e)
+{
+    AUTO(buf_release) struct buf names = BUF_INIT;
+
+    if (!e || strpbrk(name, "/:@.") || err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT)
+        return e;
+    for (size_t i = 0; i < b->o.plan->n_stages; i++)
+        if (b->o.plan->stages[i].name)
+            buf_printf(&names, "%s%s", names.len ? ", " : "", b->o.plan->stages[i].name);
+    e = err_set_kind(err_wrap(e, "--from=%s names no stage, and no image of that name could be used", name),
+                     ERR_DOCKERFILE);
+    return err_hint(e, "The named stages are: %s.", names.len ? buf_str(&names) : "none");
+}
+
 /* The root that the sources are in: a stage (built now if it was not), an image, or the context. */
 static struct err *open_source(struct build *b, const struct step *step, const struct platform *platform,
                                struct copy_spec *spec)
@@ -30,7 +45,7 @@ static struct err *open_source(struct build *b, const struct step *step, const s
         return rootfs_view(r, &spec->from_fd);
     }
     if (step->from_image) {
-        TRY(base_get(b, step->from_image, platform, &image));
+        TRY(explain_from(b, step->from_image, base_get(b, step->from_image, platform, &image)));
         TRY(base_view(b, image, &spec->from_fd));
         spec->find_ctx = image->rootfs;
         return NULL;
