@@ -72,21 +72,32 @@ static struct err *stage_start(struct build *b, size_t index)
     return err_at(start[ps->base](b, index), &pos);
 }
 
+static struct err *rootfs_of_base(struct build *b, const struct base_image *base, struct rootfs **ret)
+{
+    if (!base)
+        return rootfs_new(b->o.snapshotter, NULL, 0, ret);
+    return rootfs_new(b->o.snapshotter, base->config.diff_ids, base->config.n_diff_ids, ret);
+}
+
+static struct err *rootfs_of_stage(struct build *b, size_t base_stage, struct rootfs **ret)
+{
+    struct rootfs *from;
+
+    TRY(stage_rootfs(b, base_stage, &from));
+    return rootfs_fork(from, ret);
+}
+
 struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret)
 {
     struct stage_run *st = &b->stages[index];
     const struct plan_stage *ps = &b->o.plan->stages[index];
-    struct rootfs *from;
 
-    if (!st->rootfs && ps->base == PLAN_BASE_STAGE) {
-        TRY(stage_rootfs(b, ps->base_stage, &from));
-        TRY(rootfs_fork(from, &st->rootfs));
-    } else if (!st->rootfs) {
-        if (st->base)
-            TRY(base_unpack(b, st->base));
-        TRY(rootfs_new(b->o.snapshotter, st->base ? st->base->config.diff_ids : NULL,
-                       st->base ? st->base->config.n_diff_ids : 0, &st->rootfs));
-    }
+    if (!st->rootfs && st->base)
+        TRY(base_unpack(b, st->base));
+    if (!st->rootfs && ps->base == PLAN_BASE_STAGE)
+        TRY(rootfs_of_stage(b, ps->base_stage, &st->rootfs));
+    else if (!st->rootfs)
+        TRY(rootfs_of_base(b, st->base, &st->rootfs));
     *ret = st->rootfs;
     return NULL;
 }
