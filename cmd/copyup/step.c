@@ -21,6 +21,7 @@ struct step_ctx {
     struct limits limits;
     struct progress_printer printer;
     struct ref repo;
+    char *state_dir;
     int64_t started_s;
 };
 
@@ -179,7 +180,7 @@ static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
     AUTO(snapshotter_free) struct snapshotter *sn = NULL;
 
     TRY(wire_net(c->s, sb->cancel, &net));
-    TRY(wire_store(c->s, &store));
+    TRY(wire_store(c->state_dir, &store));
     TRY(wire_snapshotter(c->s, sb, store, &sn));
     return run_build(c, sb, store, wire_registry(net), sn);
 }
@@ -211,6 +212,7 @@ static struct err *step_in(struct step_ctx *c)
         return NULL;
     }
     TRY(prepare(c));
+    TRY(wire_state_dir(c->s, &c->state_dir));
     limits_read("", &c->limits);
     return sandbox_enter(&opts, in_sandbox, c);
 }
@@ -226,5 +228,6 @@ struct err *step_main(const struct settings *s)
     plan_free(c.plan);
     dockerfile_free(c.df);
     ref_release(&c.repo);
+    free(c.state_dir);
     return e;
 }

@@ -184,14 +184,19 @@ void wire_net_free(struct wire_net *n)
 
 /* ---- state and snapshots ---- */
 
-struct err *wire_store(const struct settings *s, struct store **ret)
+struct err *wire_state_dir(const struct settings *s, char **ret_dir)
 {
-    AUTO_FREE char *dir = s->state_dir ? xstrdup(s->state_dir) : NULL;
+    if (s->state_dir) {
+        *ret_dir = xstrdup(s->state_dir);
+        return NULL;
+    }
+    return err_hint(store_default_dir(getenv("TMPDIR"), ret_dir), // NOLINT(concurrency-mt-unsafe)
+                    "Mount an emptyDir volume and name it with PLUGIN_STATE_DIR.");
+}
 
-    if (!dir)
-        TRY(err_hint(store_default_dir(getenv("TMPDIR"), &dir), // NOLINT(concurrency-mt-unsafe)
-                     "Mount an emptyDir volume and name it with PLUGIN_STATE_DIR."));
-    return err_hint(err_wrap(store_open(dir, ret), "cannot use the state directory '%s'", dir),
+struct err *wire_store(const char *state_dir, struct store **ret)
+{
+    return err_hint(err_wrap(store_open(state_dir, ret), "cannot use the state directory '%s'", state_dir),
                     "Mount an emptyDir volume that the step's user can write, and name it with PLUGIN_STATE_DIR.");
 }
 

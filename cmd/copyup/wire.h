@@ -12,7 +12,10 @@ struct registry *wire_registry(const struct wire_net *n); /* borrowed */
 void wire_net_free(struct wire_net *n);
 DEFINE_CLEANUP(struct wire_net *, wire_net_free);
 
-MUST_USE struct err *wire_store(const struct settings *s, struct store **ret);
+/* The state directory: the one that was asked for, or the first usable one. Call it outside the sandbox, where our user
+ * id is the pod's. The caller frees. */
+MUST_USE struct err *wire_state_dir(const struct settings *s, char **ret_dir);
+MUST_USE struct err *wire_store(const char *state_dir, struct store **ret);
 MUST_USE struct err *wire_snapshotter(const struct settings *s, const struct sandbox *sb, const struct store *store,
                                       struct snapshotter **ret);
 /* Fills what comes from the settings; the rest of o is set. now_s: the time to use where no epoch is given. */
