@@ -80,6 +80,39 @@ static const char *read_who(const char *p, mode_t *ret_who)
     return p;
 }
 
+/* The bits of one letter; *ret_known is false for what is none. For others alone s and t mean nothing. */
+static mode_t perm_bits(char letter, struct change *c, bool *ret_known)
+{
+    bool only_others = c->who && !(c->who & ~(mode_t)S_IRWXO);
+
+    *ret_known = true;
+    switch (letter) {
+    case 'r':
+        return BITS_R;
+    case 'w':
+        return BITS_W;
+    case 'x':
+        return BITS_X;
+    case 's':
+        return only_others ? 0 : BITS_SETID;
+    case 't':
+        c->who |= only_others ? 0 : S_ISVTX;
+        return only_others ? 0 : S_ISVTX;
+    default:
+        *ret_known = false;
+        return 0;
+    }
+}
+
+/* Does what was gathered of the permissions before a class to copy, or at the end. */
+static void flush(struct change *c, mode_t perm, bool x_if, bool copies)
+{
+    if (perm || (!copies && c->op == '=' && !c->assigned))
+        apply(c, perm);
+    if (x_if)
+        apply_x(c);
+}
+
 /* The permissions behind an operator. */
 static const char *read_perms(const char *p, struct change *c)
 {
@@ -87,34 +120,25 @@ static const char *read_perms(const char *p, struct change *c)
     bool x_if = false;
 
     for (;; p++) {
-        bool only_others = c->who && !(c->who & ~(mode_t)S_IRWXO);
+        bool known = false, copies = *p == 'u' || *p == 'g' || *p == 'o';
+        char letter = *p;
 
-        if (*p == 'r') {
-            perm |= BITS_R;
-        } else if (*p == 'w') {
-            perm |= BITS_W;
-        } else if (*p == 'x' || (*p == 'X' && c->op == '-')) {
-            perm |= BITS_X;
-        } else if (*p == 'X') {
+        if (letter == 'X' && c->op == '-')
+            letter = 'x';
+
+        perm |= perm_bits(letter, c, &known);
+        if (known)
+            continue;
+        if (letter == 'X') {
             x_if = true;
-        } else if (*p == 's') {
-            perm |= only_others ? 0 : BITS_SETID;
-        } else if (*p == 't') {
-            perm |= only_others ? 0 : S_ISVTX;
-            c->who |= only_others ? 0 : S_ISVTX;
-        } else {
-            bool copies = *p == 'u' || *p == 'g' || *p == 'o';
-
-            if (perm || (!copies && c->op == '=' && !c->assigned))
-                apply(c, perm);
-            if (x_if)
-                apply_x(c);
-            if (!copies)
-                return p;
-            copy_class(c, *p);
-            perm = 0;
-            x_if = false;
+            continue;
         }
+        flush(c, perm, x_if, copies);
+        if (!copies)
+            return p;
+        copy_class(c, *p);
+        perm = 0;
+        x_if = false;
     }
 }
 

@@ -177,10 +177,8 @@ static struct err *check_bytes(const char *name, const char *text, size_t len)
     return NULL;
 }
 
-static struct err *parse_text(const char *name, const char *text, size_t len, struct dockerfile **ret)
+static struct err *parse_text(const char *name, const char *text, size_t len, struct dockerfile *df)
 {
-    AUTO(dockerfile_free) struct dockerfile *df = xcalloc(1, sizeof(*df));
-
     TRY(check_bytes(name, text, len));
     df->name = xstrdup(name);
     df->syntax = lex_directive(text, len, DIRECTIVE_SYNTAX);
@@ -189,7 +187,6 @@ static struct err *parse_text(const char *name, const char *text, size_t len, st
     TRY(read_all(text, len, df));
     if (df->n_instrs == 0)
         return err_new(ERR_DOCKERFILE, "'%s' has no instructions", name);
-    *ret = steal(&df);
     return NULL;
 }
 
@@ -211,42 +208,42 @@ static struct err *check_stages(const struct dockerfile *df)
 
 struct err *dockerfile_parse(const char *name, const char *text, size_t len, struct dockerfile **ret)
 {
-    AUTO(dockerfile_free) struct dockerfile *df = NULL;
+    AUTO(dockerfile_free) struct dockerfile *df = xcalloc(1, sizeof(*df));
 
-    TRY(parse_text(name, text, len, &df));
+    TRY(parse_text(name, text, len, df));
     TRY(check_stages(df));
     *ret = steal(&df);
     return NULL;
 }
 
-static struct err *parse_trigger(const char *text, struct df_instr **ret)
+static struct err *parse_trigger(const char *text, struct df_instr *ret)
 {
-    AUTO(dockerfile_free) struct dockerfile *df = NULL;
+    AUTO(dockerfile_free) struct dockerfile *df = xcalloc(1, sizeof(*df));
 
-    TRY(parse_text("ONBUILD", text, strlen(text), &df));
+    TRY(parse_text("ONBUILD", text, strlen(text), df));
     enum df_kind kind = df->instrs[0].kind;
 
     if (df->n_instrs != 1)
         return err_new(ERR_DOCKERFILE, "an ONBUILD trigger is one instruction, not %zu", df->n_instrs);
     if (kind == DF_ONBUILD || kind == DF_FROM || kind == DF_MAINTAINER)
         return err_new(ERR_DOCKERFILE, "%s cannot stand behind ONBUILD", df_keyword(kind));
-    *ret = xcalloc(1, sizeof(**ret));
-    **ret = df->instrs[0];
+    *ret = df->instrs[0];
     df->n_instrs = 0;
     return NULL;
 }
 
 struct err *dockerfile_parse_trigger(const char *text, const struct srcpos *place, struct df_instr **ret)
 {
-    struct df_instr *i = NULL;
+    struct df_instr i = { 0 };
     struct err *e = err_wrap(parse_trigger(text, &i), "the ONBUILD trigger '%.200s' is wrong", text);
 
     if (e)
         return place && place->file ? err_at(e, place) : e;
     if (place) {
-        i->line = place->line;
-        i->end_line = place->line;
+        i.line = place->line;
+        i.end_line = place->line;
     }
-    *ret = i;
+    *ret = xcalloc(1, sizeof(**ret));
+    **ret = i;
     return NULL;
 }

@@ -121,14 +121,21 @@ static struct err *retries(const struct df_instr *i, int64_t *ret_retries)
 struct err *df_parse_health(const struct df_instr *i, struct df_health *ret_health)
 {
     struct df_health h = { 0 };
+    const struct {
+        const char *name;
+        int64_t *ret_ns;
+    } flags[] = { { "interval", &h.interval_ns },
+                  { "timeout", &h.timeout_ns },
+                  { "start-period", &h.start_period_ns },
+                  { "start-interval", &h.start_interval_ns } };
 
-    if (!i->health_none) {
-        TRY(interval(i, "interval", &h.interval_ns));
-        TRY(interval(i, "timeout", &h.timeout_ns));
-        TRY(interval(i, "start-period", &h.start_period_ns));
-        TRY(interval(i, "start-interval", &h.start_interval_ns));
-        TRY(retries(i, &h.retries));
+    if (i->health_none) {
+        *ret_health = h;
+        return NULL;
     }
+    for (size_t k = 0; k < sizeof(flags) / sizeof(flags[0]); k++)
+        TRY(interval(i, flags[k].name, flags[k].ret_ns));
+    TRY(retries(i, &h.retries));
     *ret_health = h;
     return NULL;
 }

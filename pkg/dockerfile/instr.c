@@ -206,7 +206,8 @@ static struct err *take_from(struct df_instr *i, struct args *a, struct blame *b
 
 static void add_pair(struct df_instr *i, char *name, char *value, bool separator)
 {
-    i->pairs = xreallocarray(i->pairs, i->n_pairs + 1, sizeof(*i->pairs));
+    if ((i->n_pairs & (i->n_pairs - 1)) == 0) /* room for the next power of two */
+        i->pairs = xreallocarray(i->pairs, i->n_pairs ? i->n_pairs * 2 : 1, sizeof(*i->pairs));
     i->pairs[i->n_pairs++] = (struct df_pair){ name, value, separator };
 }
 

@@ -81,7 +81,10 @@ static void read_flag(const char **p, const char *end, char escape, struct buf *
 
     for (; s < end && (quote || !isspace((unsigned char)*s)); s++) {
         if (quote ? *s == quote : *s == '\'' || *s == '"') {
-            quote = quote ? 0 : *s;
+            if (quote)
+                quote = '\0';
+            else
+                quote = *s;
             continue;
         }
         if (*s == escape && ++s == end)
