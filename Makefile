@@ -120,4 +120,4 @@ image: all
 install: all
 	install -D -s -m 0755 $(BUILD)/copyup $(DESTDIR)$(PREFIX)/bin/copyup
 clean: ; rm -rf $(BUILD)
--include $(shell find $(BUILD)/pkg $(BUILD)/cmd $(BUILD)/tests -name '*.d' -type f 2>/dev/null)
+-include $(wildcard $(BUILD)/pkg/*/*.d $(BUILD)/cmd/*/*.d $(BUILD)/tests/*/*.d)

@@ -514,7 +514,12 @@ static struct err *put_link(struct unpack *u, struct place *at, const struct tar
     struct place to = { 0 };
     struct stat old, target;
 
-    TRY(link_target(u, e, clean, &to));
+    struct err *no_dir = link_target(u, e, clean, &to);
+    if (no_dir && err_errno(no_dir) == ENOENT) {
+        err_free(no_dir);
+        return hostile(e->path, "the target of this hard link is not in the archive");
+    }
+    TRY(no_dir);
     if (fstatat(to.p->fd, to.name, &target, AT_SYMLINK_NOFOLLOW) < 0)
         return hostile(e->path, "the target of this hard link is not in the archive");
     if (S_ISDIR(target.st_mode) || is_whiteout(&target))

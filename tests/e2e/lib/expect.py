@@ -11,7 +11,7 @@ def read(path):
 
 
 def globs(path, text, what, fill):
-    """Each line must match a line of the text, in this order; a line after "!" must match none."""
+    """Each line must match a line of the text, the same or a later one; a line after "!" must match none."""
     lines = text.splitlines()
     bad, at = [], 0
     for pattern in map(fill, read(path)):
@@ -24,7 +24,7 @@ def globs(path, text, what, fill):
         if found is None:
             bad.append("%s has no (further) line like '%s'" % (what, pattern))
         else:
-            at = found + 1
+            at = found
     return bad
 
 
