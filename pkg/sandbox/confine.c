@@ -1,6 +1,8 @@
 #include "sandbox/confine_priv.h"
 
+#include "base/limits.h"
 #include "sandbox/caps_priv.h"
+#include "sandbox/idmap_priv.h"
 #include "sys/file.h"
 
 #include <fcntl.h>
@@ -81,25 +83,42 @@ static struct err *nest_single(const struct orders *o, int proc_fd)
     return write_proc(proc_fd, "self/gid_map", text);
 }
 
-/* The half that stays outside: only there is the right to map more than one id. */
-static _Noreturn void map_for(pid_t pid, uint32_t n_ids, int proc_fd, int go_fd)
+/* Gives `pid` our own ids again: extent by extent, as one that spans two of ours is refused. */
+static struct err *map_again(pid_t pid, const char *file, int proc_fd)
 {
-    char text[64], name[64], go;
-    struct err *e = NULL;
+    AUTO(buf_release) struct buf text = BUF_INIT;
+    AUTO_FREE char *own = xasprintf("self/%s", file);
+    AUTO_FREE char *other = xasprintf("%d/%s", (int)pid, file);
+    AUTO_CLOSE int fd = openat(proc_fd, own, O_RDONLY | O_CLOEXEC);
+    struct id_map map;
+
+    if (fd < 0)
+        return err_sys(errno, "cannot open '/proc/%s'", own);
+    TRY(file_read_fd(fd, own, LIMIT_SETTING_FILE_BYTES, &text));
+    if (!id_map_parse(buf_str(&text), &map))
+        return err_new(ERR_POD, "cannot understand '/proc/%s'", own);
+    for (size_t i = 0; i < map.n; i++)
+        map.items[i].outside = map.items[i].inside;
+    buf_clear(&text);
+    id_map_format(&map, &text);
+    return write_proc(proc_fd, other, buf_str(&text));
+}
+
+/* The half that stays outside: only there is the right to map more than one id. */
+static _Noreturn void map_for(pid_t pid, int proc_fd, int go_fd)
+{
+    char go;
 
     if (read(go_fd, &go, 1) != 1)
         _exit(1);
-    (void)snprintf(text, sizeof(text), "0 0 %u", n_ids);
-    (void)snprintf(name, sizeof(name), "%d/uid_map", (int)pid);
-    e = write_proc(proc_fd, name, text);
-    (void)snprintf(name, sizeof(name), "%d/gid_map", (int)pid);
+    struct err *e = map_again(pid, "uid_map", proc_fd);
     if (!e)
-        e = write_proc(proc_fd, name, text);
+        e = map_again(pid, "gid_map", proc_fd);
     _exit(e ? 1 : 0);
 }
 
 /* The same ids again. */
-static struct err *nest_range(const struct orders *o, int proc_fd)
+static struct err *nest_range(int proc_fd)
 {
     int go[2], status = 1;
     pid_t self = getpid();
@@ -111,7 +130,7 @@ static struct err *nest_range(const struct orders *o, int proc_fd)
         return err_sys(errno, "cannot fork");
     if (helper == 0) {
         close(go[1]);
-        map_for(self, o->n_ids, proc_fd, go[0]);
+        map_for(self, proc_fd, go[0]);
     }
     int refused = unshare(CLONE_NEWUSER) < 0 ? errno : 0;
     if (!refused && write(go[1], "m", 1) != 1)
@@ -131,7 +150,7 @@ static struct err *nest(const struct orders *o, int proc_fd)
 {
     if (o->n_ids == 1)
         return o->uid != 0 || !o->fresh_proc ? nest_single(o, proc_fd) : NULL;
-    return o->fresh_proc ? NULL : nest_range(o, proc_fd);
+    return o->fresh_proc ? NULL : nest_range(proc_fd);
 }
 
 static struct err *become_user(const struct orders *o)
