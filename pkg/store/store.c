@@ -1,8 +1,8 @@
 /* DIR/blobs/sha256/HEX      finished blobs
  * DIR/builds/ID/            one build's own directory ...
- * DIR/builds/ID.lock        ... and its lock, held with F_OFD_SETLK as long as the build lives. The lock is made before the
- *                           directory and removed after it, so a directory whose lock can be had belongs to a dead build.
- * Nothing is synced: what a crash of the node damages is found by size, and by digest where a blob is used. */
+ * DIR/builds/ID.lock        ... and its lock, held with F_OFD_SETLK as long as the build lives. The lock is made before
+ * the directory and removed after it, so a directory whose lock can be had belongs to a dead build. Nothing is synced:
+ * what a crash of the node damages is found by size, and by digest where a blob is used. */
 #include "store/store.h"
 
 #include "base/log.h"
@@ -43,7 +43,8 @@ static const char *why_not_private(const struct stat *st)
     return NULL;
 }
 
-/* Directories made in a setgid directory get its group and the bit; overlayfs refuses to mount where that group has no mapping. */
+/* Directories made in a setgid directory get its group and the bit; overlayfs refuses to mount where that group has no
+ * mapping. */
 static struct err *drop_foreign_group(const char *dir, const struct stat *st)
 {
     if (st->st_gid != getegid() && chown(dir, (uid_t)-1, getegid()) < 0)
@@ -69,7 +70,8 @@ static struct err *make_private(const char *dir)
     return drop_foreign_group(dir, &st);
 }
 
-/* The place that is really used: dir if it is ours alone, else (a volume, which belongs to root or to a group) a directory in it. */
+/* The place that is really used: dir if it is ours alone, else (a volume, which belongs to root or to a group) a
+ * directory in it. */
 static struct err *choose_place(const char *dir, char **ret_place)
 {
     struct stat st;

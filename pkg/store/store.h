@@ -1,5 +1,5 @@
-/* store.h - the state directory: blobs by digest, this build's own working directory, locks, and cleaning up after builds that
- * died. Several builds may share one state directory at once. Thread-safe. */
+/* store.h - the state directory: blobs by digest, this build's own working directory, locks, and cleaning up after
+ * builds that died. Several builds may share one state directory at once. Thread-safe. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -13,12 +13,12 @@
 
 struct store;
 
-/* The first of the usual places that we can write: /copyup, $TMPDIR/copyup-UID, /tmp/copyup-UID (made 0700). The caller frees.
- * None: ERR_DISK that lists what was tried and why not. */
+/* The first of the usual places that we can write: /copyup, $TMPDIR/copyup-UID, /tmp/copyup-UID (made 0700). The caller
+ * frees. None: ERR_DISK that lists what was tried and why not. */
 MUST_USE struct err *store_default_dir(const char *tmpdir, char **ret_dir);
-/* Opens (makes) the state directory dir: checks that it is a directory of ours, writable, not world-writable; makes this build's own
- * directory inside and locks it; removes the working directories of builds whose lock is free (they died). fsGroup volumes: a
- * subdirectory of our own group without setgid is used (SANDBOX 5). */
+/* Opens (makes) the state directory dir: checks that it is a directory of ours, writable, not world-writable; makes
+ * this build's own directory inside and locks it; removes the working directories of builds whose lock is free (they
+ * died). fsGroup volumes: a subdirectory of our own group without setgid is used (SANDBOX 5). */
 MUST_USE struct err *store_open(const char *dir, struct store **ret);
 const char *store_dir(const struct store *s);       /* where layers and blobs are kept */
 const char *store_build_dir(const struct store *s); /* this build's own; gone after store_close */
@@ -35,8 +35,8 @@ MUST_USE struct err *blob_writer_commit(struct blob_writer *w, const struct dige
 void blob_writer_free(struct blob_writer *w);
 DEFINE_CLEANUP(struct blob_writer *, blob_writer_free);
 
-/* Opens a blob for reading; *ret_fd = -1 if it is not here. Its size is checked against size_bytes (UINT64_MAX = any): a file of
- * another size is removed and counts as not here. */
+/* Opens a blob for reading; *ret_fd = -1 if it is not here. Its size is checked against size_bytes (UINT64_MAX = any):
+ * a file of another size is removed and counts as not here. */
 MUST_USE struct err *store_open_blob(struct store *s, const struct digest *d, uint64_t size_bytes, int *ret_fd);
 /* Keeps small text by name (manifest of a digest and the like): under the digest of its content. */
 MUST_USE struct err *store_put_bytes(struct store *s, const void *p, size_t n, struct digest *ret_digest);
