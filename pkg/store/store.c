@@ -1,5 +1,5 @@
-/* DIR/blobs/sha256/HEX      finished blobs
- * DIR/builds/ID/            one build's own directory ...
+/* DIR/builds/ID/            one build's own directory ...
+ * DIR/builds/ID/blobs/HEX   ... with its finished blobs
  * DIR/builds/ID.lock        ... and its lock, held with F_OFD_SETLK as long as the build lives. The lock is made before
  * the directory and removed after it, so a directory whose lock can be had belongs to a dead build. Nothing is synced:
  * what a crash of the node damages is found by size, and by digest where a blob is used. */
@@ -241,14 +241,14 @@ static struct err *make_build_dir(struct store *s)
 static struct err *make_dirs(struct store *s)
 {
     AUTO_FREE char *builds = xasprintf("%s/builds", s->dir);
-    AUTO_FREE char *blobs = xasprintf("%s/blobs/sha256", s->dir);
 
     TRY(file_mkdirs(builds, 0700));
-    TRY(file_mkdirs(blobs, 0700));
     s->builds_fd = open(builds, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (s->builds_fd < 0)
         return err_set_kind(err_sys(errno, "cannot open directory '%s'", builds), ERR_DISK);
-    return make_build_dir(s);
+    TRY(make_build_dir(s));
+    AUTO_FREE char *blobs = xasprintf("%s/blobs", s->build_dir);
+    return file_mkdirs(blobs, 0700);
 }
 
 struct err *store_open(const char *dir, struct store **ret)
@@ -296,7 +296,7 @@ void store_close(struct store *s)
 
 static char *blob_path(const struct store *s, const struct digest *d)
 {
-    return xasprintf("%s/blobs/sha256/%s", s->dir, digest_hex(d));
+    return xasprintf("%s/blobs/%s", s->build_dir, digest_hex(d));
 }
 
 struct err *blob_writer_new(struct store *s, struct blob_writer **ret)

@@ -26,7 +26,9 @@ const char *store_build_dir(const struct store *s); /* this build's own; gone af
 void store_close(struct store *s);
 DEFINE_CLEANUP(struct store *, store_close);
 
-/* A blob being written: a temporary file; commit renames it to its digest, free without commit removes it. */
+/* Blobs are this build's own: nothing that another build wrote is trusted, and a kept state directory holds unpacked
+ * layers alone, not every layer a second time. A blob being written: a temporary file; commit renames it to its digest,
+ * free without commit removes it. */
 struct blob_writer;
 MUST_USE struct err *blob_writer_new(struct store *s, struct blob_writer **ret);
 struct sink blob_writer_sink(struct blob_writer *w);
