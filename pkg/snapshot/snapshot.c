@@ -15,9 +15,10 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#define LAYERS_BEFORE_MERGE 48 /* a cold walk costs one look per layer and directory: 20 layers 0.2 s, 128 layers 7 s  \
-                                */
-#define LAYERS_KEPT_APART 16   /* of the highest; the others become one */
+#define LAYERS_BEFORE_MERGE                                                                                            \
+    48                       /* a cold walk costs one look per layer and directory: 20 layers 0.2 s, 128 layers 7 s    \
+                              */
+#define LAYERS_KEPT_APART 16 /* of the highest; the others become one */
 
 /* Files beside the unpacked layer's "fs". */
 #define OWNERS_NAME    "owners"

@@ -15,8 +15,9 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
-#define PARENTS      8  /* directories kept open: archives list the entries of one directory together */
-#define LINKS_TO_DIR 40 /* symlinks on the way to one directory, as the kernel's own limit */
+#define PARENTS         8 /* directories kept open: archives list the entries of one directory together */
+#define LINK_TO_NOTHING "the target of this hard link is not in the archive"
+#define LINKS_TO_DIR    40 /* symlinks on the way to one directory, as the kernel's own limit */
 
 /* A directory that entries went to. */
 struct parent {
@@ -47,7 +48,7 @@ struct unpack {
 
 static struct err *hostile(const char *path, const char *why)
 {
-    return err_new(ERR_REGISTRY, "cannot unpack '%s': %s", path, why);
+    return err_new(ERR_REGISTRY, "'%s': %s", path, why);
 }
 
 static void forget_parents(struct unpack *u, const struct parent *keep)
@@ -504,7 +505,12 @@ static struct err *link_target(struct unpack *u, const struct tar_entry *e, char
     if (!clean[1])
         return hostile(e->path, "a hard link to the root");
     ret->name = slash + 1;
-    return get_parent(u, clean + 1, slash == clean ? 0 : (size_t)(slash - clean - 1), false, &ret->p);
+    struct err *err = get_parent(u, clean + 1, slash == clean ? 0 : (size_t)(slash - clean - 1), false, &ret->p);
+    if (err && err_errno(err) == ENOENT) {
+        err_free(err);
+        return hostile(e->path, LINK_TO_NOTHING);
+    }
+    return err;
 }
 
 static struct err *put_link(struct unpack *u, struct place *at, const struct tar_entry *e, const struct owner *o)
@@ -521,7 +527,7 @@ static struct err *put_link(struct unpack *u, struct place *at, const struct tar
     }
     TRY(no_dir);
     if (fstatat(to.p->fd, to.name, &target, AT_SYMLINK_NOFOLLOW) < 0)
-        return hostile(e->path, "the target of this hard link is not in the archive");
+        return hostile(e->path, LINK_TO_NOTHING);
     if (S_ISDIR(target.st_mode) || is_whiteout(&target))
         return hostile(e->path, "a hard link to something that is not a file");
     if (fstatat(at->p->fd, at->name, &old, AT_SYMLINK_NOFOLLOW) == 0) {
