@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 /* ---- the registry and its servers ---- */
 
@@ -143,25 +144,45 @@ static void wipe_auto(char **s)
     free(*s);
 }
 
+/* A token that was new when the request began may have ended meanwhile: a download had to be continued, or retries
+ * waited. */
+#define TOKEN_FRESH_S 30
+
+static int64_t now_s(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return ts.tv_sec;
+}
+
+static struct err *send(struct call *c, char *authorization, struct http_response *ret)
+{
+    c->rq.authorization = authorization;
+    if (c->taken)
+        c->rq.resume_from = *c->taken;
+    struct err *e = http_perform(c->r->http, &c->rq, ret);
+    c->rq.authorization = NULL;
+    return e;
+}
+
 /* One try. *ret_again: it was a 401 that a new token may cure. */
 static struct err *try_call(struct call *c, struct http_response *ret, bool *ret_again)
 {
     __attribute__((cleanup(wipe_auto))) char *value = NULL;
     bool fresh = true, ours = is_ours(c->ep, c->rq.url);
+    uint64_t before = c->taken ? *c->taken : 0;
 
     *ret_again = false;
     if (ours) /* an upload's Location may lead elsewhere: our token is none of its business */
         TRY(token_authorization(c->r, c->ep, c->repo, c->scope, &value, &fresh));
-    c->rq.authorization = value;
-    if (c->taken)
-        c->rq.resume_from = *c->taken;
-    struct err *e = http_perform(c->r->http, &c->rq, ret);
-    c->rq.authorization = NULL;
-    TRY(e);
+    int64_t began_s = now_s();
+    TRY(send(c, value, ret));
     if (ret->status != 401 || c->once || !ours || !is_ours(c->ep, ret->url))
         return NULL;
+    bool worked = (c->taken && *c->taken > before) || now_s() - began_s > TOKEN_FRESH_S;
     bool learned = token_learn(c->ep, ret, c->scope, value);
-    *ret_again = learned && (!value || !fresh);
+    *ret_again = learned && (!value || !fresh || worked);
     return NULL;
 }
 
@@ -169,8 +190,9 @@ struct err *call_perform(struct call *c, struct http_response *ret)
 {
     bool again = true;
 
-    /* at most: without a token, with one that turned out to be expired, with a new one */
-    for (int n = 0; again && n < 3; n++) {
+    /* at most: without a token, with one that turned out to be too old, with a new one, with another when that ended on
+     * the way */
+    for (int n = 0; again && n < 4; n++) {
         if (n > 0)
             http_response_release(ret);
         TRY(try_call(c, ret, &again));

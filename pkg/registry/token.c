@@ -101,10 +101,16 @@ static struct err *parse_token(const struct http_response *a, const char *host, 
 
 /* ---- requests to the token service ---- */
 
-static bool is_local_literal(const char *host)
+static bool is_loopback(const char *host)
 {
-    return strncmp(host, "169.254.", 8) == 0 || strncmp(host, "127.", 4) == 0 || strncasecmp(host, "[fe80:", 6) == 0 ||
-           strncmp(host, "[::1]", 5) == 0 || strncmp(host, "localhost", 9) == 0;
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 || strncasecmp(host, "localhost", 9) == 0;
+}
+
+/* Where the metadata services of nodes live. */
+static bool is_link_local(const char *host)
+{
+    return strncmp(host, "169.254.", 8) == 0 || strncasecmp(host, "[fe80:", 6) == 0 ||
+           strncasecmp(host, "[fd00:ec2:", 10) == 0;
 }
 
 static bool same_host_name(const char *a, const char *b)
@@ -124,7 +130,7 @@ static struct err *check_realm(const struct endpoint *ep)
 
     if (strncmp(ep->base, "https:", 6) == 0 && strncasecmp(ep->realm, "https:", 6) != 0)
         return err_new(ERR_REGISTRY, "registry '%s' names a token service that is not https: '%s'", ep->host, where);
-    if (is_local_literal(host) && !same_host_name(host, own) && !is_local_literal(own))
+    if (!same_host_name(host, own) && (is_link_local(host) || (is_loopback(host) && !is_loopback(own))))
         return err_new(ERR_REGISTRY, "registry '%s' names a token service at a local address: '%s'", ep->host, where);
     return NULL;
 }
