@@ -116,19 +116,19 @@ static struct err *write_archive(struct archive *a)
 
 struct err *export_docker_tar(const char *path, const struct export_image *image)
 {
-    AUTO_FREE char *tmp = xasprintf("%s.%d.tmp", path, (int)getpid());
+    AUTO_FREE char *tmp = xasprintf("%s.XXXXXX", path);
     const char *slash = strrchr(path, '/');
     AUTO_FREE char *dir = slash && slash != path ? xstrndup(path, (size_t)(slash - path)) : NULL;
 
     if (dir)
         TRY(file_mkdirs(dir, 0755));
-    AUTO_CLOSE int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    AUTO_CLOSE int fd = mkostemp(tmp, O_CLOEXEC);
     if (fd < 0)
         return err_set_kind(err_sys(errno, "cannot write '%s'", path), ERR_DISK);
     struct archive a = { tar_writer_new(file_sink(&fd)), image };
     struct err *e = write_archive(&a);
     tar_writer_free(a.tar);
-    if (!e && rename(tmp, path) < 0)
+    if (!e && (fchmod(fd, 0644) < 0 || rename(tmp, path) < 0))
         e = err_set_kind(err_sys(errno, "cannot write '%s'", path), ERR_DISK);
     if (e)
         (void)unlink(tmp);

@@ -43,15 +43,15 @@ static struct err *copy_blob(const struct export_image *image, const struct desc
 static struct err *put_layer(const char *dir, const struct export_image *image, const struct descriptor *d)
 {
     AUTO_FREE char *path = blob_path(dir, &d->digest);
-    AUTO_FREE char *tmp = xasprintf("%s.%d.tmp", path, (int)getpid());
+    AUTO_FREE char *tmp = xasprintf("%s.XXXXXX", path);
 
     if (have_blob(path, d->size_bytes))
         return NULL;
-    AUTO_CLOSE int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    AUTO_CLOSE int fd = mkostemp(tmp, O_CLOEXEC);
     if (fd < 0)
         return err_set_kind(err_sys(errno, "cannot write '%s'", path), ERR_DISK);
     struct err *e = copy_blob(image, d, fd);
-    if (!e && rename(tmp, path) < 0)
+    if (!e && (fchmod(fd, 0644) < 0 || rename(tmp, path) < 0))
         e = err_set_kind(err_sys(errno, "cannot write '%s'", path), ERR_DISK);
     if (e)
         (void)unlink(tmp);

@@ -74,14 +74,14 @@ static char *parent_of(const char *path)
 struct err *file_write_atomic(const char *path, const void *data, size_t len, mode_t mode)
 {
     AUTO_FREE char *dir = parent_of(path);
-    AUTO_FREE char *tmp = xasprintf("%s.%d.tmp", path, (int)getpid());
+    AUTO_FREE char *tmp = xasprintf("%s.XXXXXX", path); /* not our pid: in a pod the next run has the same */
     struct stat st;
 
     TRY(file_mkdirs(dir, 0755));
     /* a mounted or special file cannot be replaced by a rename */
     if (stat(path, &st) == 0 && (!S_ISREG(st.st_mode) || access(dir, W_OK) != 0))
         return write_in_place(path, data, len);
-    AUTO_CLOSE int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    AUTO_CLOSE int fd = mkostemp(tmp, O_CLOEXEC);
     if (fd < 0)
         return err_set_kind(err_sys(errno, "cannot write '%s'", path), ERR_DISK);
     struct err *e = file_write_all(fd, data, len);
