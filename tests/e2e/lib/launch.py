@@ -36,9 +36,9 @@ def on_overlay(path):
 def enter(spec):
     check(libc.unshare(CLONE_NEWNS), "unshare")
     mount("none", "/", None, MS_REC | MS_PRIVATE)
+    mount(spec["home"], "/mnt", None, MS_BIND)  # first: it may lie in one of those that become empty
     for path in EMPTY:
         mount("tmpfs", path, "tmpfs", 0, "mode=1777")
-    mount(spec["home"], "/mnt", None, MS_BIND)
     size = spec.get("state_size")
     if not size and on_overlay("/mnt"):  # an overlay cannot be the upper layer of another
         size = "4G"
