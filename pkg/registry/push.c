@@ -324,33 +324,49 @@ static struct err *check_stored(const struct push *p, const struct http_response
                    p->repo, DIGEST_TEXT_LEN, stored, d->text);
 }
 
+/* One PUT. *ret_again: the registry does not know yet a blob that it has just taken. */
+static struct err *put_once(struct push *p, const char *url, const char *type, const char *text, size_t len,
+                            bool *ret_again)
+{
+    struct call c = push_call(p, "PUT", url);
+    AUTO(http_response_release) struct http_response a = { 0 };
+    const struct digest d = digest_bytes(text, len);
+
+    c.rq.body = text;
+    c.rq.body_len = len;
+    strs_add(&c.rq.headers, type);
+    struct err *e = call_perform(&c, &a);
+    strs_release(&c.rq.headers);
+    TRY(e);
+    *ret_again = errors_has(&a, "MANIFEST_BLOB_UNKNOWN") || errors_has(&a, "BLOB_UNKNOWN");
+    if (a.status == 201 || a.status == 200) {
+        *ret_again = false;
+        return check_stored(p, &a, &d);
+    }
+    return call_refused(&c, &a);
+}
+
 struct err *registry_put_manifest(struct registry *r, const struct ref *ref, const char *media_type, const char *text,
                                   size_t len, struct digest *ret_digest)
 {
     AUTO(push_release) struct push p;
-    struct digest d = digest_bytes(text, len);
+    const struct digest d = digest_bytes(text, len);
+    bool again = false;
 
     push_init(&p, r, ref);
     const char *name = ref->digest ? ref->digest : ref->tag ? ref->tag : d.text;
     AUTO_FREE char *url = xasprintf("%s/v2/%s/manifests/%s", p.ep->base, p.repo, name);
     AUTO_FREE char *type = xasprintf("Content-Type: %s", media_type);
-    for (int n = 0;; n++) {
-        struct call c = push_call(&p, "PUT", url);
-        AUTO(http_response_release) struct http_response a = { 0 };
+    struct err *e = put_once(&p, url, type, text, len, &again);
+    for (int n = 0; e && again && n + 1 < MANIFEST_TRIES; n++) {
+        const struct http_response none = { 0 };
 
-        c.rq.body = text;
-        c.rq.body_len = len;
-        strs_add(&c.rq.headers, type);
-        struct err *e = call_perform(&c, &a);
-        strs_release(&c.rq.headers);
-        TRY(e);
-        if (a.status == 201 || a.status == 200) {
-            TRY(check_stored(&p, &a, &d));
-            *ret_digest = d;
-            return NULL;
-        }
-        if (n + 1 >= MANIFEST_TRIES || !(errors_has(&a, "MANIFEST_BLOB_UNKNOWN") || errors_has(&a, "BLOB_UNKNOWN")))
-            return call_refused(&c, &a);
-        TRY(http_pause(r->http, n, &a));
+        err_free(e);
+        TRY(http_pause(r->http, n, &none));
+        again = false;
+        e = put_once(&p, url, type, text, len, &again);
     }
+    if (!e)
+        *ret_digest = d;
+    return e;
 }

@@ -108,7 +108,7 @@ static struct err *read_bytes(struct tar_reader *r, void *p, size_t n, size_t *r
 
 static struct err *read_exactly(struct tar_reader *r, void *p, size_t n)
 {
-    size_t got;
+    size_t got = 0;
 
     TRY(read_bytes(r, p, n, &got));
     return got == n ? NULL : damaged(r, "it ends in the middle");
@@ -133,7 +133,7 @@ static struct err *skip(struct tar_reader *r, uint64_t n, uint64_t *ret_left)
 /* Goes to the next header. An archive may lack the padding of its last entry. */
 static struct err *finish_entry(struct tar_reader *r)
 {
-    uint64_t missing;
+    uint64_t missing = 0;
 
     TRY(skip(r, r->left, &missing));
     if (missing)
@@ -191,7 +191,7 @@ static struct err *parse_number(struct tar_reader *r, const char *field, size_t 
 
 static struct err *parse_size(struct tar_reader *r, const char *field, uint64_t *ret_size)
 {
-    int64_t v;
+    int64_t v = 0;
 
     TRY(parse_number(r, field, 12, "a size is no number", &v));
     if (v < 0)
@@ -202,7 +202,7 @@ static struct err *parse_size(struct tar_reader *r, const char *field, uint64_t 
 
 static struct err *parse_id(struct tar_reader *r, const char *field, uint32_t *ret_id)
 {
-    int64_t v;
+    int64_t v = 0;
 
     TRY(parse_number(r, field, 8, "an owner is no number", &v));
     if (v < 0 || v >= UINT32_MAX)
@@ -213,7 +213,7 @@ static struct err *parse_id(struct tar_reader *r, const char *field, uint32_t *r
 
 static struct err *parse_device(struct tar_reader *r, const char *field, unsigned *ret_number)
 {
-    int64_t v;
+    int64_t v = 0;
 
     TRY(parse_number(r, field, 8, "a device is no number", &v));
     if (v < 0 || v > UINT32_MAX)
@@ -227,7 +227,7 @@ static struct err *parse_device(struct tar_reader *r, const char *field, unsigne
 /* Reads one block; *ret_found = false at the end of the stream. */
 static struct err *read_block(struct tar_reader *r, void *block, bool *ret_found)
 {
-    size_t got;
+    size_t got = 0;
 
     TRY(read_bytes(r, block, TAR_BLOCK, &got));
     if (got && got < TAR_BLOCK)
@@ -246,8 +246,8 @@ static bool is_zero(const void *block)
 /* Reads a header; *ret_found = false at the end of the archive: two zero blocks, or nothing more. */
 static struct err *read_header(struct tar_reader *r, struct ustar_header *h, bool *ret_found)
 {
-    bool found;
-    int64_t sum, sum_unsigned, sum_signed;
+    bool found = false;
+    int64_t sum = 0, sum_unsigned = 0, sum_signed = 0;
 
     TRY(read_block(r, h, &found));
     if (found && is_zero(h)) {
@@ -267,7 +267,7 @@ static struct err *read_header(struct tar_reader *r, struct ustar_header *h, boo
 /* Reads the data of an extension header, NUL-terminated. */
 static struct err *read_ext_data(struct tar_reader *r, const struct ustar_header *h, char **ret_text, size_t *ret_len)
 {
-    uint64_t size, missing;
+    uint64_t size = 0, missing = 0;
 
     TRY(parse_size(r, h->size, &size));
     if (size > LIMIT_PAX_BYTES || (r->ext.bytes += (size_t)size) > LIMIT_PAX_BYTES)
@@ -294,7 +294,7 @@ static struct err *set_gnu_name(struct tar_reader *r, char **field, const char *
 
 static struct err *skip_ext(struct tar_reader *r, const struct ustar_header *h)
 {
-    uint64_t size, missing;
+    uint64_t size = 0, missing = 0;
 
     TRY(parse_size(r, h->size, &size));
     TRY(skip(r, size, &missing));
@@ -308,7 +308,7 @@ static struct err *skip_ext(struct tar_reader *r, const struct ustar_header *h)
 static struct err *read_ext(struct tar_reader *r, const struct ustar_header *h, bool *ret_was_ext)
 {
     AUTO_FREE char *text = NULL;
-    size_t len;
+    size_t len = 0;
 
     *ret_was_ext = true;
     switch (h->typeflag) {
@@ -413,11 +413,17 @@ static struct err *file_type(char typeflag, mode_t *ret_type)
     }
 }
 
+static struct err *set_device(struct tar_reader *r, const struct ustar_header *h, struct tar_entry *e)
+{
+    TRY(parse_device(r, h->devmajor, &e->major));
+    return parse_device(r, h->devminor, &e->minor);
+}
+
 static struct err *set_metadata(struct tar_reader *r, const struct ustar_header *h, struct tar_entry *e)
 {
     const struct tar_ext *x = &r->ext;
-    int64_t mode, mtime;
-    mode_t type;
+    int64_t mode = 0, mtime = 0;
+    mode_t type = 0;
 
     TRY(file_type(h->typeflag, &type));
     TRY(parse_number(r, h->mode, sizeof(h->mode), "a mode is no number", &mode));
@@ -428,11 +434,7 @@ static struct err *set_metadata(struct tar_reader *r, const struct ustar_header 
     e->mtime = x->has_mtime ? x->mtime : (struct timespec){ mtime, 0 };
     e->uid = x->has_uid ? x->uid : e->uid;
     e->gid = x->has_gid ? x->gid : e->gid;
-    if (type == S_IFCHR || type == S_IFBLK) {
-        TRY(parse_device(r, h->devmajor, &e->major));
-        TRY(parse_device(r, h->devminor, &e->minor));
-    }
-    return NULL;
+    return type == S_IFCHR || type == S_IFBLK ? set_device(r, h, e) : NULL;
 }
 
 static int compare_xattrs(const void *a, const void *b)
@@ -471,7 +473,7 @@ static struct err *add_gnu_parts(struct tar_reader *r, const char *p, size_t n)
     const struct gnu_part *parts = (const void *)p;
 
     for (size_t i = 0; i < n && parts[i].offset[0]; i++) {
-        uint64_t offset, len;
+        uint64_t offset = 0, len = 0;
 
         TRY(parse_size(r, parts[i].offset, &offset));
         TRY(parse_size(r, parts[i].len, &len));
@@ -567,7 +569,7 @@ static bool has_data(char typeflag)
 
 static struct err *begin_data(struct tar_reader *r, const struct ustar_header *h, struct tar_entry *e)
 {
-    uint64_t size;
+    uint64_t size = 0;
 
     TRY(parse_size(r, h->size, &size));
     if (r->ext.has_size)
