@@ -51,6 +51,32 @@ static struct err *hostile(const char *path, const char *why)
     return err_new(ERR_REGISTRY, "'%s': %s", path, why);
 }
 
+static bool has_dotdot(const char *path)
+{
+    for (const char *s = path; *s; s += strspn(s, "/")) {
+        size_t n = strcspn(s, "/");
+
+        if (n == 2 && s[0] == '.' && s[1] == '.')
+            return true;
+        s += n;
+    }
+    return false;
+}
+
+/* Where entries cannot be laid out the archive is wrong, not the pod, nor the disk. An id that cannot be given (EINVAL)
+ * and a call that is refused are the pod's matter. */
+static struct err *blame_archive(struct err *e)
+{
+    static const int of_content[] = { ENOENT, ENOTDIR, EISDIR, EEXIST, ENOTEMPTY, ELOOP, ENAMETOOLONG, EFBIG };
+
+    if (!e || (err_kind(e) != ERR_POD && err_kind(e) != ERR_DISK))
+        return e;
+    for (size_t i = 0; i < sizeof(of_content) / sizeof(of_content[0]); i++)
+        if (err_errno(e) == of_content[i])
+            return err_set_kind(e, ERR_REGISTRY);
+    return e;
+}
+
 static void forget_parents(struct unpack *u, const struct parent *keep)
 {
     for (size_t i = 0; i < PARENTS; i++) {
@@ -309,7 +335,7 @@ static struct err *clear_place(struct unpack *u, struct place *at)
 }
 
 /* Sets an attribute; those that cannot be kept without privilege, or mean nothing here, are passed over. */
-static struct err *set_xattr(struct unpack *u, int fd, const struct tar_xattr *x)
+static struct err *set_xattr(const struct unpack *u, int fd, const struct tar_xattr *x)
 {
     static const char *const passed_over[] = { OVERLAY_XATTR_PREFIX, COPYUP_XATTR_PREFIX, "trusted.",
                                                "security.selinux",   "security.ima",      "security.evm",
@@ -329,7 +355,9 @@ static struct err *set_xattr(struct unpack *u, int fd, const struct tar_xattr *x
     /* an access list that names an id which is not mapped */
     if (errno == EINVAL && u->o->owners == OWNER_RECORDED && strncmp(x->name, "system.posix_acl", 16) == 0)
         return NULL;
-    return err_sys(errno, "cannot set extended attribute '%s'", x->name);
+    bool is_malformed = errno == EINVAL || errno == ERANGE || errno == E2BIG;
+    struct err *e = err_sys(errno, "cannot set extended attribute '%s'", x->name);
+    return is_malformed ? err_set_kind(e, ERR_REGISTRY) : e;
 }
 
 static struct err *set_xattrs(struct unpack *u, int fd, const struct tar_entry *e)
@@ -603,6 +631,8 @@ static struct err *put_entry(struct unpack *u, struct place *at, const struct ta
 
 static struct err *unpack_entry(struct unpack *u, const struct tar_entry *e)
 {
+    if (u->o->whiteouts && has_dotdot(e->path))
+        return err_new(ERR_REGISTRY, "the layer has an entry '%s' that leads outside", e->path);
     AUTO_FREE char *rooted = xasprintf("/%s", e->path);
     AUTO_FREE char *clean = path_clean(rooted);
     const char *slash = strrchr(clean, '/');
@@ -619,7 +649,7 @@ static struct err *unpack_entry(struct unpack *u, const struct tar_entry *e)
         err = put_mark(u, &at);
     else if (!err)
         err = put_entry(u, &at, e);
-    return err_wrap(err, "cannot unpack '%s'", e->path);
+    return err_wrap(blame_archive(err), "cannot unpack '%s'", e->path);
 }
 
 static struct err *finish_dirs(struct unpack *u)
@@ -654,7 +684,7 @@ static struct err *unpack_all(struct unpack *u, const char *dest)
         TRY(cancel_check(u->o->cancel));
         TRY(tar_read_entry(u->tar, &e, &found));
         if (!found)
-            return finish_dirs(u);
+            return blame_archive(finish_dirs(u));
         TRY(unpack_entry(u, &e));
     }
 }
