@@ -35,7 +35,7 @@ static struct err *check_network(const struct df_instr *i)
 
 static bool is_remote(const char *source)
 {
-    static const char *const schemes[] = { "http://", "https://", "git@", "git://", "ssh://" };
+    static const char *const schemes[] = { "http://", "https://", "git@", "git://", "ssh://", "github.com/" };
 
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
         if (strncmp(source, schemes[i], strlen(schemes[i])) == 0)
@@ -43,14 +43,12 @@ static bool is_remote(const char *source)
     return false;
 }
 
-static struct err *check_sources(const struct df_instr *i)
+struct err *flags_check_source(const char *source)
 {
-    for (size_t k = 0; k < i->words.n; k++)
-        if (is_remote(i->words.items[k]))
-            return err_hint(err_new(ERR_DOCKERFILE, "ADD of '%s': remote sources are not supported by this version",
-                                    i->words.items[k]),
-                            "Fetch it in an earlier pipeline step, or in a RUN with a checksum.");
-    return NULL;
+    if (!is_remote(source))
+        return NULL;
+    return err_hint(err_new(ERR_DOCKERFILE, "ADD of '%s': remote sources are not supported by this version", source),
+                    "Fetch it in an earlier pipeline step, or in a RUN with a checksum.");
 }
 
 struct err *flags_check(const struct df_instr *i)
@@ -62,7 +60,7 @@ struct err *flags_check(const struct df_instr *i)
                             "Nothing is ignored silently: remove the flag, or build with a version that has it.");
     if (i->kind == DF_RUN)
         return check_network(i);
-    if (i->kind == DF_ADD)
-        return check_sources(i);
-    return i->trigger ? flags_check(i->trigger) : NULL;
+    for (size_t k = 0; i->kind == DF_ADD && k < i->words.n; k++)
+        TRY(flags_check_source(i->words.items[k]));
+    return NULL;
 }

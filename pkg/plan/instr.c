@@ -1,3 +1,4 @@
+#include "base/map.h"
 #include "plan/plan_priv.h"
 
 #include <ctype.h>
@@ -12,13 +13,22 @@ static void quote_list(const struct strs *l, struct buf *out)
         for (const char *c = l->items[i]; *c; c++) {
             if (*c == '"' || *c == '\\')
                 buf_putc(out, '\\');
-            if (*c == '\n')
-                buf_puts(out, "\\n");
+            if (*c == '\n' || *c == '\t' || *c == '\r')
+                buf_puts(out, *c == '\n' ? "\\n" : *c == '\t' ? "\\t" : "\\r");
             else
                 buf_putc(out, *c);
         }
         buf_putc(out, '"');
     }
+    buf_putc(out, ']');
+}
+
+/* [a b] */
+static void plain_list(const struct strs *l, struct buf *out)
+{
+    buf_putc(out, '[');
+    for (size_t i = 0; i < l->n; i++)
+        buf_printf(out, "%s%s", i ? " " : "", l->items[i]);
     buf_putc(out, ']');
 }
 
@@ -77,7 +87,12 @@ static bool signal_valid(const char *text)
             return true;
     if (strncasecmp(text, "RTMIN", 5) != 0 && strncasecmp(text, "RTMAX", 5) != 0)
         return false;
-    return text[5] == '\0' || ((text[5] == '+' || text[5] == '-') && isdigit((unsigned char)text[6]));
+    if (text[5] == '\0')
+        return true;
+    if (text[5] != (toupper((unsigned char)text[4]) == 'N' ? '+' : '-') || !isdigit((unsigned char)text[6]))
+        return false;
+    n = strtol(text + 6, &end, 10);
+    return !*end && n >= 1 && n <= (text[5] == '+' ? 15 : 14);
 }
 
 static struct err *meta_stopsignal(struct stage_state *s, const struct df_instr *i)
@@ -132,7 +147,8 @@ static bool parse_ports(const char *word, unsigned long *ret_first, unsigned lon
            (strcmp(ret_proto, "tcp") == 0 || strcmp(ret_proto, "udp") == 0 || strcmp(ret_proto, "sctp") == 0);
 }
 
-static struct err *expose_one(struct stage_state *s, const char *word)
+/* seen: what the configuration has, because a range is too long for searching a list; shown: all ports of this one */
+static struct err *expose_one(struct stage_state *s, const char *word, struct map *seen, struct strs *shown)
 {
     unsigned long first, last;
     char proto[8];
@@ -143,24 +159,29 @@ static struct err *expose_one(struct stage_state *s, const char *word)
     for (unsigned long p = first; p <= last; p++) {
         AUTO_FREE char *port = xasprintf("%lu/%s", p, proto);
 
-        if (!strs_has(&s->config.exposed_ports, port))
-            strs_add(&s->config.exposed_ports, port);
+        strs_add(shown, port);
+        if (map_get(seen, port))
+            continue;
+        map_set(seen, port, seen);
+        strs_add(&s->config.exposed_ports, port);
     }
     return NULL;
 }
 
 static struct err *meta_expose(struct stage_state *s, const struct df_instr *i)
 {
-    AUTO(strs_release) struct strs ports = { 0 };
+    AUTO(strs_release) struct strs ports = { 0 }, shown = { 0 };
     AUTO(buf_release) struct buf history = BUF_INIT;
+    AUTO(map_free) struct map *seen = map_new(NULL);
     const struct words_opts opts = { .env = &s->env, .escape = s->plan->df->escape };
 
     for (size_t n = 0; n < i->words.n; n++)
         TRY(words_split(i->words.items[n], &opts, &ports));
-    for (size_t n = 0; n < ports.n; n++) {
-        TRY(expose_one(s, ports.items[n]));
-        buf_printf(&history, "%s%s", n ? " " : "", ports.items[n]);
-    }
+    for (size_t n = 0; n < s->config.exposed_ports.n; n++)
+        map_set(seen, s->config.exposed_ports.items[n], seen);
+    for (size_t n = 0; n < ports.n; n++)
+        TRY(expose_one(s, ports.items[n], seen, &shown));
+    plain_list(&shown, &history);
     done(s, i, buf_str(&history));
     return NULL;
 }
@@ -178,9 +199,8 @@ static struct err *meta_volume(struct stage_state *s, const struct df_instr *i)
             return err_new(ERR_DOCKERFILE, "VOLUME with an empty path");
         if (!strs_has(&s->config.volumes, v))
             strs_add(&s->config.volumes, v);
-        buf_printf(&history, "%s%s", n ? " " : "[", v);
     }
-    buf_putc(&history, ']');
+    plain_list(&volumes, &history);
     done(s, i, buf_str(&history));
     return NULL;
 }
@@ -232,7 +252,7 @@ static struct err *meta_shell(struct stage_state *s, const struct df_instr *i)
     AUTO(buf_release) struct buf history = BUF_INIT;
 
     strs_copy(&s->config.shell, &i->words);
-    quote_list(&i->words, &history);
+    plain_list(&i->words, &history);
     done(s, i, buf_str(&history));
     return NULL;
 }

@@ -123,14 +123,41 @@ static struct err *set_target(struct plan *p)
 
 static struct err *mark(struct plan *p, size_t index, unsigned char *on_path);
 
+struct err *plan_check_from(const struct plan *p, const char *from)
+{
+    AUTO(ref_release) struct ref ref = { 0 };
+
+    if (from[strspn(from, "0123456789")] == '\0')
+        return err_hint(err_new(ERR_DOCKERFILE, "there is no stage %s", from), "Stages are numbered 0 to %zu.",
+                        p->n_stages - 1);
+    if (strchr(from, '$'))
+        return err_hint(err_new(ERR_DOCKERFILE, "variables are not replaced in --from=%s", from),
+                        "Write FROM with the variable and AS NAME above, with its ARG before the first FROM, and copy "
+                        "from that NAME.");
+    return err_wrap(ref_parse(from, &ref), "--from=%s is neither a stage nor an image", from);
+}
+
 static struct err *mark_instr(struct plan *p, const struct df_instr *i, unsigned char *on_path)
 {
     const char *from = i->kind == DF_COPY ? df_flag(i, "from") : NULL;
     size_t index;
 
     TRY(flags_check(i));
-    if (from && plan_find_stage(p, from, &index))
-        return mark(p, index, on_path);
+    if (!from || !*from)
+        return NULL;
+    return plan_find_stage(p, from, &index) ? mark(p, index, on_path) : plan_check_from(p, from);
+}
+
+/* ONBUILD of the base stage is executed in this one. */
+static struct err *mark_triggers(struct plan *p, const struct plan_stage *base, unsigned char *on_path)
+{
+    for (size_t k = base->first; k < base->last; k++) {
+        const struct df_instr *i = &p->df->instrs[k];
+        const struct srcpos pos = df_place(p->df, i->line);
+
+        if (i->trigger)
+            TRY(err_at(mark_instr(p, i->trigger, on_path), &pos));
+    }
     return NULL;
 }
 
@@ -146,8 +173,10 @@ static struct err *mark(struct plan *p, size_t index, unsigned char *on_path)
         return NULL;
     st->needed = true;
     on_path[index] = 1;
-    if (st->base == PLAN_BASE_STAGE)
+    if (st->base == PLAN_BASE_STAGE) {
         TRY(mark(p, st->base_stage, on_path));
+        TRY(mark_triggers(p, &p->stages[st->base_stage], on_path));
+    }
     for (size_t k = st->first; k < st->last; k++) {
         const struct srcpos pos = df_place(p->df, p->df->instrs[k].line);
 

@@ -6,9 +6,12 @@
 #include "dockerfile/words.h"
 #include "plan/plan.h"
 
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 /* The state while the instructions of one stage are gone through. */
 struct stage_state {
     const struct plan *plan;
+    const struct image_config *base;
     struct image_config config;
     struct strs env;  /* ENV and ARG in one list: the last assignment of a name wins */
     struct strs args; /* names declared by ARG, in order: for the history of RUN */
@@ -38,12 +41,20 @@ MUST_USE struct err *state_instr(struct stage_state *s, const struct df_instr *i
 /* The command line of a shell-form or exec-form command. */
 void state_command(const struct stage_state *s, const struct df_command *c, struct strs *ret_argv);
 
+/* plan.c: --from that is no stage: may it be an image? */
+MUST_USE struct err *plan_check_from(const struct plan *p, const char *from);
+
 /* steps.c: instructions that make layers */
 MUST_USE struct err *state_run(struct stage_state *s, const struct df_instr *i);
 MUST_USE struct err *state_copy(struct stage_state *s, const struct df_instr *i);
+/* The directory that WORKDIR path means when base is the current one: absolute, clean, without a final '/'. */
+char *path_workdir(const char *base, const char *path);
 MUST_USE struct err *state_workdir(struct stage_state *s, const struct df_instr *i);
 
-/* flags.c: a flag that is not executed is refused with its name. */
+/* flags.c: a flag that is not executed is refused with its name. ONBUILD only stores its trigger: that is checked where
+ * it is executed. */
 MUST_USE struct err *flags_check(const struct df_instr *i);
+/* A source of ADD after its variables were replaced: a remote one is refused. */
+MUST_USE struct err *flags_check_source(const char *source);
 
 #endif

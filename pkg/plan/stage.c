@@ -44,7 +44,9 @@ static struct err *run_triggers(struct stage_state *s, const struct strs *trigge
             e = state_instr(s, i);
         df_instr_free(i);
         if (e)
-            return err_at(err_wrap(e, "cannot execute the base image's 'ONBUILD %s'", triggers->items[k]), from);
+            return err_at(
+                err_wrap(e, "cannot execute 'ONBUILD %s' of the base of line %d", triggers->items[k], from->line),
+                from);
     }
     return NULL;
 }
@@ -63,20 +65,57 @@ static struct err *run_instructions(struct stage_state *s, const struct plan_sta
     return NULL;
 }
 
+/* What a stage sees before its first instruction, as BuildKit has it: a PATH in every image, an absolute working
+ * directory, and of a base stage its ARGs too, though ENV wins over them again. */
+static void start_state(struct stage_state *s, const struct plan_stage *stage, const struct strs *base_env)
+{
+    struct image_config *c = &s->config;
+
+    config_init(c, &stage->platform);
+    config_copy(c, s->base);
+    strs_release(&c->onbuild);
+    if (!env_get(&c->env, "PATH"))
+        env_set(&c->env, "PATH", DEFAULT_PATH);
+    if (stage->base == PLAN_BASE_SCRATCH || (c->workdir && *c->workdir)) {
+        char *dir = path_workdir("/", c->workdir ? c->workdir : "");
+
+        free(c->workdir);
+        c->workdir = dir;
+    }
+    strs_copy(&s->env, base_env ? base_env : &c->env);
+    for (size_t k = 0; base_env && k < c->env.n; k++) {
+        AUTO_FREE char *name = xstrndup(c->env.items[k], strcspn(c->env.items[k], "="));
+        const char *eq = strchr(c->env.items[k], '=');
+
+        env_set(&s->env, name, eq ? eq + 1 : "");
+    }
+}
+
+/* The names that ARG declares in the stages this one is built from: RUN's history shows them too. */
+static void inherit_args(struct stage_state *s, const struct plan_stage *stage)
+{
+    const struct plan *p = s->plan;
+
+    if (stage->base != PLAN_BASE_STAGE)
+        return;
+    stage = &p->stages[stage->base_stage];
+    inherit_args(s, stage);
+    for (size_t k = stage->first; k < stage->last; k++)
+        for (size_t n = 0; p->df->instrs[k].kind == DF_ARG && n < p->df->instrs[k].n_pairs; n++)
+            if (!strs_has(&s->args, p->df->instrs[k].pairs[n].name))
+                strs_add(&s->args, p->df->instrs[k].pairs[n].name);
+}
+
 struct err *plan_stage(const struct plan *p, size_t index, const struct image_config *base, const struct strs *base_env,
                        struct stage_plan *ret)
 {
     const struct plan_stage *stage = &p->stages[index];
     const struct srcpos from = df_place(p->df, p->df->instrs[stage->first].line);
-    struct stage_state s = { .plan = p };
-    AUTO(strs_release) struct strs triggers = { 0 };
+    struct stage_state s = { .plan = p, .base = base };
 
-    config_init(&s.config, &stage->platform);
-    config_copy(&s.config, base);
-    strs_copy(&triggers, &base->onbuild);
-    strs_release(&s.config.onbuild);
-    strs_copy(&s.env, base_env ? base_env : &base->env);
-    struct err *e = run_triggers(&s, &triggers, &from);
+    start_state(&s, stage, base_env);
+    inherit_args(&s, stage);
+    struct err *e = run_triggers(&s, &base->onbuild, &from);
     if (!e)
         e = run_instructions(&s, stage);
     strs_release(&s.args);

@@ -104,15 +104,23 @@ static char *join_dir(const char *base, const char *path)
     return buf_steal(&out);
 }
 
+char *path_workdir(const char *base, const char *path)
+{
+    char *dir = join_dir(base, path);
+    size_t len = strlen(dir);
+
+    if (len > 1 && dir[len - 1] == '/')
+        dir[len - 1] = '\0';
+    return dir;
+}
+
 struct err *state_workdir(struct stage_state *s, const struct df_instr *i)
 {
     AUTO_FREE char *text = NULL;
 
     TRY(state_expand(s, i->arg, &text));
-    char *dir = join_dir(workdir_of(s), text);
-    size_t len = strlen(dir);
-    if (len > 1 && dir[len - 1] == '/')
-        dir[len - 1] = '\0';
+    char *dir = path_workdir(workdir_of(s), text);
+
     free(s->config.workdir);
     s->config.workdir = dir;
     struct step *st = state_add(s, STEP_WORKDIR, i);
@@ -144,11 +152,10 @@ static struct err *copy_from(const struct stage_state *s, const struct df_instr 
     if (!from || !*from)
         return NULL;
     st->from_stage = plan_find_stage(s->plan, from, &st->from_index);
-    if (!st->from_stage && from[strspn(from, "0123456789")] == '\0')
-        return err_hint(err_new(ERR_DOCKERFILE, "there is no stage %s", from), "Stages are numbered 0 to %zu.",
-                        s->plan->n_stages - 1);
-    if (!st->from_stage)
-        st->from_image = xstrdup(from);
+    if (st->from_stage)
+        return NULL;
+    TRY(plan_check_from(s->plan, from)); /* of a base image's trigger */
+    st->from_image = xstrdup(from);
     return NULL;
 }
 
@@ -219,6 +226,8 @@ struct err *state_copy(struct stage_state *s, const struct df_instr *i)
             continue;
         TRY(state_expand(s, i->words.items[n], &source));
         strs_take(&st->sources, source);
+        if (st->add)
+            TRY(flags_check_source(source));
     }
     TRY(state_expand(s, i->arg, &dest));
     st->dest = join_dir(workdir_of(s), dest);

@@ -3,8 +3,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 bool vars_is_proxy(const char *name)
 {
     static const char *const names[] = { "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY" };
@@ -15,18 +13,37 @@ bool vars_is_proxy(const char *name)
     return false;
 }
 
-static void set_platform(struct strs *env, const char *prefix, const struct platform *p)
+/* A predefined argument: a build argument of that name replaces it. */
+static void set_predefined(struct plan *p, const char *name, const char *value)
+{
+    const char *given = env_get(&p->opts.build_args, name);
+
+    env_set(&p->global_env, name, given ? given : value);
+}
+
+static void set_platform(struct plan *p, const char *prefix, const struct platform *pf)
 {
     char text[256];
-    const char *const names[] = { "PLATFORM", "OS", "ARCH", "VARIANT" };
-    const char *const values[] = { text, p->os, p->arch, p->variant };
+    const char *const names[] = { "PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT" };
+    const char *const values[] = { text, pf->os, pf->os_version, pf->arch, pf->variant };
 
-    platform_format(p, text, sizeof(text));
-    for (size_t i = 0; i < 4; i++) {
+    platform_format(pf, text, sizeof(text));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         AUTO_FREE char *name = xasprintf("%s%s", prefix, names[i]);
 
-        env_set(env, name, values[i]);
+        set_predefined(p, name, values[i]);
     }
+}
+
+/* TARGETSTAGE: the target as asked for, else the name of the last stage, else "default". */
+static const char *target_name(const struct plan *p)
+{
+    if (p->opts.target && *p->opts.target)
+        return p->opts.target;
+    for (size_t k = p->df->n_instrs; k-- > 0;)
+        if (p->df->instrs[k].kind == DF_FROM)
+            return p->df->instrs[k].stage_name ? p->df->instrs[k].stage_name : "default";
+    return "default";
 }
 
 /* The value of `ARG name[=default]`: --build-arg, else the default expanded with env, else what was inherited. */
@@ -46,11 +63,9 @@ static struct err *arg_value(const struct plan *p, const struct strs *env, const
 
 struct err *vars_global(struct plan *p, size_t n_instrs)
 {
-    const char *target = p->opts.target && *p->opts.target ? p->opts.target : "default";
-
-    set_platform(&p->global_env, "TARGET", &p->opts.target_platform);
-    set_platform(&p->global_env, "BUILD", &p->opts.build_platform);
-    env_set(&p->global_env, "TARGETSTAGE", target);
+    set_platform(p, "TARGET", &p->opts.target_platform);
+    set_platform(p, "BUILD", &p->opts.build_platform);
+    set_predefined(p, "TARGETSTAGE", target_name(p));
     for (size_t k = 0; k < n_instrs; k++) {
         const struct df_instr *i = &p->df->instrs[k];
         const struct srcpos pos = df_place(p->df, i->line);
@@ -73,12 +88,10 @@ struct err *state_arg(struct stage_state *s, const struct df_instr *i)
 
     buf_puts(&history, "ARG");
     for (size_t n = 0; n < i->n_pairs; n++) {
-        AUTO_FREE char *value = NULL, *name = NULL;
-        struct df_pair pair = i->pairs[n];
+        AUTO_FREE char *value = NULL;
+        const char *name = i->pairs[n].name;
 
-        TRY(state_expand(s, pair.name, &name));
-        pair.name = name;
-        TRY(arg_value(s->plan, &s->env, &pair, &value));
+        TRY(arg_value(s->plan, &s->env, &i->pairs[n], &value));
         if (value)
             env_set(&s->env, name, value);
         if (!strs_has(&s->args, name))

@@ -1,0 +1,434 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above first */
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "plan/plan.h"
+
+#include <string.h>
+
+#define COUNT(a)     (sizeof(a) / sizeof((a)[0]))
+#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* The base image of all rows: PATH, a shell variable, a CMD, a user and an ONBUILD where a row asks for it. */
+static void make_base(const struct platform *pf, const char *onbuild, struct image_config *ret)
+{
+    config_init(ret, pf);
+    env_set(&ret->env, "PATH", "/bin");
+    env_set(&ret->env, "BASE", "b");
+    strs_add(&ret->cmd, "sh");
+    ret->has_cmd = true;
+    ret->workdir = xstrdup("srv");
+    AUTO_FREE char *all = xstrdup(onbuild ? onbuild : "");
+    char *save = NULL;
+    for (char *t = strtok_r(all, "|", &save); t; t = strtok_r(NULL, "|", &save))
+        strs_add(&ret->onbuild, t);
+}
+
+static void add_list(struct buf *out, const struct strs *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        buf_printf(out, "%s%s", i ? "|" : "", l->items[i]);
+}
+
+static void show_config(const char *what, const struct image_config *c, struct buf *out)
+{
+    const struct {
+        const char *name;
+        const struct strs *list;
+    } lists[] = { { "cmd", &c->cmd },
+                  { "entrypoint", &c->entrypoint },
+                  { "ports", &c->exposed_ports },
+                  { "volumes", &c->volumes },
+                  { "onbuild", &c->onbuild },
+                  { "health", &c->healthcheck.test },
+                  { "shell", &c->shell },
+                  { "cenv", &c->env } };
+    const struct {
+        const char *name, *text;
+    } texts[] = {
+        { "cuser", c->user }, { "workdir", c->workdir }, { "signal", c->stop_signal }, { "author", c->author }
+    };
+
+    for (size_t i = 0; i < COUNT(lists); i++)
+        if (strcmp(what, lists[i].name) == 0)
+            add_list(out, lists[i].list);
+    for (size_t i = 0; i < COUNT(texts); i++)
+        if (strcmp(what, texts[i].name) == 0)
+            buf_puts(out, texts[i].text ? texts[i].text : "(null)");
+    for (size_t i = 0; strcmp(what, "labels") == 0 && i < c->n_labels; i++)
+        buf_printf(out, "%s%s=%s", i ? "|" : "", c->labels[i].name, c->labels[i].value);
+}
+
+static void show_step(const char *what, const struct step *st, struct buf *out)
+{
+    if (strncmp(what, "env:", 4) == 0) {
+        const char *value = env_get(&st->env, what + 4);
+
+        buf_puts(out, value ? value : "(unset)");
+    }
+    if (strcmp(what, "argv") == 0)
+        add_list(out, &st->argv);
+    if (strcmp(what, "run") == 0)
+        buf_printf(out, "%s in %s%s", st->user, st->cwd, st->network_none ? ", no network" : "");
+    if (strcmp(what, "script") == 0)
+        buf_printf(out, "%s:%s", st->script_name, st->script);
+    if (strcmp(what, "history") == 0)
+        buf_puts(out, st->created_by);
+    if (strcmp(what, "line") == 0)
+        buf_printf(out, "%d", st->line);
+    if (strcmp(what, "copy") != 0)
+        return;
+    add_list(out, &st->sources);
+    for (size_t i = 0; i < st->n_files; i++)
+        buf_printf(out, "<<%s:%s", st->files[i].name, st->files[i].data);
+    buf_printf(out, " -> %s", st->dest);
+    if (st->from_stage)
+        buf_printf(out, " stage %zu", st->from_index);
+    if (st->from_image)
+        buf_printf(out, " image %s", st->from_image);
+    if (st->chown)
+        buf_printf(out, " chown %s", st->chown);
+    if (st->chmod)
+        buf_printf(out, " chmod %s", st->chmod);
+    if (st->exclude.n)
+        buf_printf(out, " exclude %s", st->exclude.items[0]);
+    buf_printf(out, "%s%s%s", st->link ? " link" : "", st->parents ? " parents" : "", st->unpack == 1 ? " unpack" : "");
+}
+
+struct row {
+    const char *text, *what, *want;
+    const char *args, *onbuild, *target; /* args: NAME=VALUE|... */
+};
+
+/* Plans the stages up to `index` as a build does. */
+static struct err *plan_chain(const struct plan *p, size_t index, const char *onbuild, struct stage_plan *ret)
+{
+    const struct plan_stage *ps = &p->stages[index];
+    struct image_config base = { 0 };
+    struct err *e;
+
+    if (ps->base == PLAN_BASE_STAGE) {
+        struct stage_plan below = { 0 };
+
+        TRY(plan_chain(p, ps->base_stage, onbuild, &below));
+        e = plan_stage(p, index, &below.config, &below.env, ret);
+        stage_plan_release(&below);
+        return e;
+    }
+    if (ps->base == PLAN_BASE_SCRATCH)
+        config_init(&base, &ps->platform);
+    else
+        make_base(&ps->platform, onbuild, &base);
+    e = plan_stage(p, index, &base, NULL, ret);
+    config_release(&base);
+    return e;
+}
+
+static void add_stages(const struct plan *p, struct buf *out)
+{
+    for (size_t i = 0; i < p->n_stages; i++) {
+        const struct plan_stage *s = &p->stages[i];
+        char pf[256];
+
+        platform_format(&s->platform, pf, sizeof(pf));
+        buf_printf(out, "%s%s%s:", i ? "; " : "", i == p->target ? ">" : "", s->name ? s->name : "-");
+        if (s->base == PLAN_BASE_STAGE)
+            buf_printf(out, "#%zu", s->base_stage);
+        else
+            buf_puts(out, s->base == PLAN_BASE_SCRATCH ? "scratch" : s->image);
+        buf_printf(out, "@%s%s", pf, s->needed ? "" : " unneeded");
+    }
+}
+
+static struct err *show(const struct row *r, struct buf *out)
+{
+    AUTO(dockerfile_free) struct dockerfile *df = NULL;
+    AUTO(plan_free) struct plan *p = NULL;
+    AUTO(strs_release) struct strs args = { 0 };
+    AUTO_FREE char *all = xstrdup(r->args ? r->args : "");
+    struct stage_plan sp = { 0 };
+    char *save = NULL;
+
+    for (char *a = strtok_r(all, "|", &save); a; a = strtok_r(NULL, "|", &save))
+        strs_add(&args, a);
+    struct plan_opts opts = { .build_args = args, .target = r->target };
+    TRY(platform_parse("linux/arm64", &opts.target_platform));
+    TRY(platform_parse("linux/amd64", &opts.build_platform));
+    TRY(dockerfile_parse("Dockerfile", r->text, strlen(r->text), &df));
+    TRY(plan_new(df, &opts, &p));
+    if (strcmp(r->what, "stages") == 0) {
+        add_stages(p, out);
+        return NULL;
+    }
+    TRY(plan_chain(p, p->target, r->onbuild, &sp));
+    show_config(r->what, &sp.config, out);
+    if (sp.n_steps)
+        show_step(r->what, &sp.steps[sp.n_steps - 1], out);
+    for (size_t i = 0; strcmp(r->what, "all") == 0 && i < sp.n_steps; i++)
+        buf_printf(out, "%s%s", i ? "|" : "", sp.steps[i].display);
+    stage_plan_release(&sp);
+    return NULL;
+}
+
+static void run_rows(const struct row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        AUTO(buf_release) struct buf out = BUF_INIT;
+        struct err *e = show(&rows[i], &out);
+
+        if (e)
+            err_print(stderr, e);
+        if (e || strcmp(buf_str(&out), rows[i].want) != 0)
+            fail_msg("%s\n%s: got '%s', want '%s'", rows[i].text, rows[i].what, buf_str(&out), rows[i].want);
+    }
+}
+
+/* All by name: what a row does not give is NULL. */
+#define R(t, k, w, ...)                                                                                                \
+    {                                                                                                                  \
+        .text = (t), .what = (k), .want = (w), __VA_ARGS__                                                             \
+    }
+#define ARM "@linux/arm64"
+
+static const struct row stages[] = {
+    R("FROM a", "stages", ">-:a" ARM),
+    R("FROM a AS Build\nFROM scratch\nCOPY --from=bUILD x /", "stages", "build:a" ARM "; >-:scratch" ARM),
+    R("FROM a AS b\nFROM b\nFROM c", "stages", "b:a" ARM " unneeded; -:#0" ARM " unneeded; >-:c" ARM),
+    R("FROM a AS b\nFROM b AS d\nFROM c", "stages", "b:a" ARM "; >d:#0" ARM "; -:c" ARM " unneeded", .target = "D"),
+    R("FROM a\nFROM c", "stages", ">-:a" ARM "; -:c" ARM " unneeded", .target = "0"),
+    R("FROM a\nFROM c\nCOPY --from=0 x /", "stages", "-:a" ARM "; >-:c" ARM),
+    R("FROM a\nFROM c\nCOPY --from=a x /", "stages", "-:a" ARM " unneeded; >-:c" ARM),
+    R("FROM a AS x\nFROM b AS x\nFROM x", "stages", "x:a" ARM " unneeded; x:b" ARM "; >-:#1" ARM),
+    R("FROM --platform=$BUILDPLATFORM a AS b\nFROM b", "stages", "b:a@linux/amd64; >-:#0@linux/amd64"),
+    R("FROM --platform=linux/s390x a", "stages", ">-:a@linux/s390x"),
+    R("ARG V=1\nFROM a:$V", "stages", ">-:a:1" ARM),
+    R("ARG V=1\nFROM a:$V", "stages", ">-:a:2" ARM, .args = "V=2"),
+    R("ARG V=1\nARG W=x$V\nFROM a:${W:-9}", "stages", ">-:a:x1" ARM),
+    R("ARG V\nFROM a:${V:-9}", "stages", ">-:a:9" ARM),
+    R("FROM a:$TARGETARCH", "stages", ">-:a:arm64" ARM),
+    R("FROM a:$TARGETARCH", "stages", ">-:a:z" ARM, .args = "TARGETARCH=z"),
+    R("FROM z AS tool\nFROM a AS b\nONBUILD COPY --from=tool x /\nFROM b", "stages",
+      "tool:z" ARM "; b:a" ARM "; >-:#1" ARM),
+    R("FROM z AS tool\nFROM a AS b\nONBUILD COPY --from=tool x /", "stages", "tool:z" ARM " unneeded; >b:a" ARM),
+    R("FROM z AS bad\nRUN --mount=type=cache,target=/c x\nFROM a", "stages", "bad:z" ARM " unneeded; >-:a" ARM),
+};
+
+static void test_stages(void **state)
+{
+    (void)state;
+    run_rows(stages, COUNT(stages));
+}
+
+static const struct row variables[] = {
+    R("FROM a\nRUN x", "env:PATH", "/bin"),
+    R("FROM scratch\nRUN x", "env:PATH", PATH_DEFAULT),
+    R("FROM scratch\nENV PATH=/x:$PATH", "cenv", "PATH=/x:" PATH_DEFAULT),
+    R("FROM scratch", "cenv", "PATH=" PATH_DEFAULT),
+    R("FROM a\nENV BASE=c NEW=$BASE", "cenv", "PATH=/bin|BASE=c|NEW=b"),
+    R("FROM a\nENV A=1\nARG A=2\nRUN x", "env:A", "2"),
+    R("FROM a\nARG A=2\nENV A=1\nRUN x", "env:A", "1"),
+    R("FROM a\nARG A=2\nENV A=1\nRUN x", "env:A", "1", .args = "A=3"),
+    R("FROM a\nENV A=1\nARG A\nRUN x", "env:A", "1"),
+    R("FROM a\nENV A=1\nARG A\nRUN x", "env:A", "3", .args = "A=3"),
+    R("FROM a\nARG A=2\nENV A=${A:-9}", "cenv", "PATH=/bin|BASE=b|A=2"),
+    R("FROM a\nARG A=2", "cenv", "PATH=/bin|BASE=b"),
+    R("FROM a\nRUN x\nARG A=2", "env:A", "(unset)"),
+    R("FROM a\nRUN x", "env:A", "(unset)", .args = "A=3"),
+    R("ARG A=g\nFROM a\nRUN x", "env:A", "(unset)"),
+    R("ARG A=g\nFROM a\nARG A\nRUN x", "env:A", "g"),
+    R("ARG A=g\nFROM a\nARG A=l\nRUN x", "env:A", "l"),
+    R("ARG A=g\nFROM a\nARG A=l\nRUN x", "env:A", "3", .args = "A=3"),
+    R("FROM a\nARG A=1\nARG B=$A-$BASE\nRUN x", "env:B", "1-b"),
+    R("FROM a\nARG A='x y'\nRUN x", "env:A", "x y"),
+    R("FROM a AS b\nARG A=1\nFROM b\nRUN x", "env:A", "1"),
+    R("FROM a AS b\nARG A=1\nFROM a\nRUN x", "env:A", "(unset)"),
+    R("FROM a AS b\nENV A=env\nARG A=arg\nRUN x", "env:A", "arg"),
+    R("FROM a AS b\nENV A=env\nARG A=arg\nFROM b\nRUN x", "env:A", "env"),
+    R("FROM a\nARG TARGETPLATFORM\nRUN x", "env:TARGETPLATFORM", "linux/arm64"),
+    R("FROM a\nARG BUILDARCH\nRUN x", "env:BUILDARCH", "amd64"),
+    R("FROM a\nRUN x", "env:TARGETARCH", "(unset)"),
+    R("FROM a\nARG TARGETSTAGE\nRUN x", "env:TARGETSTAGE", "default"),
+    R("FROM a AS end\nARG TARGETSTAGE\nRUN x", "env:TARGETSTAGE", "end"),
+    R("FROM a AS one\nARG TARGETSTAGE\nRUN x\nFROM b", "env:TARGETSTAGE", "one", .target = "one"),
+    R("FROM a\nRUN x", "env:http_proxy", "p", .args = "HTTP_PROXY=p"),
+    R("FROM a\nRUN x", "env:HTTP_PROXY", "p", .args = "http_proxy=p"),
+    R("FROM a\nRUN x", "env:NO_PROXY", "h", .args = "no_proxy=h"),
+    R("FROM a\nENV A=\\$BASE", "cenv", "PATH=/bin|BASE=b|A=$BASE"),
+    R("FROM a\nENV A='$BASE' B=\"$BASE c\"", "cenv", "PATH=/bin|BASE=b|A=$BASE|B=b c"),
+    R("FROM a\nENV A x  $BASE", "cenv", "PATH=/bin|BASE=b|A=x  b"),
+};
+
+static void test_variables(void **state)
+{
+    (void)state;
+    run_rows(variables, COUNT(variables));
+}
+
+static const struct row config[] = {
+    R("FROM a", "workdir", "/srv"),
+    R("FROM scratch", "workdir", "/"),
+    R("FROM a\nWORKDIR app", "workdir", "/srv/app"),
+    R("FROM a\nWORKDIR /app/", "workdir", "/app"),
+    R("FROM a\nWORKDIR ../..", "workdir", "/"),
+    R("FROM a\nWORKDIR /x/../y/./z", "workdir", "/y/z"),
+    R("FROM a\nWORKDIR /$BASE\nWORKDIR c", "workdir", "/b/c"),
+    R("FROM a\nWORKDIR $UNSET", "workdir", "/srv"),
+    R("FROM a\nWORKDIR c", "history", "WORKDIR /srv/c"),
+    R("FROM a\nUSER $BASE:g", "cuser", "b:g"),
+    R("FROM a\nUSER u\nRUN x", "run", "u in /srv"),
+    R("FROM a\nRUN --network=none x", "run", " in /srv, no network"),
+    R("FROM a\nUSER u", "history", "USER u"),
+    R("FROM a", "cmd", "sh"),
+    R("FROM a\nENTRYPOINT [\"e\"]", "cmd", ""),
+    R("FROM a\nCMD c\nENTRYPOINT [\"e\"]", "cmd", "/bin/sh|-c|c"),
+    R("FROM a AS b\nCMD c\nFROM b\nENTRYPOINT [\"e\"]", "cmd", ""),
+    R("FROM a\nENTRYPOINT e $BASE", "entrypoint", "/bin/sh|-c|e $BASE"),
+    R("FROM a\nCMD [\"a\\tb\",\"c\\\"\"]", "history", "CMD [\"a\\tb\" \"c\\\"\"]"),
+    R("FROM a\nENTRYPOINT [\"e\",\"f\"]", "history", "ENTRYPOINT [\"e\" \"f\"]"),
+    R("FROM a\nSHELL [\"bash\",\"-c\"]\nCMD x", "cmd", "bash|-c|x"),
+    R("FROM a\nSHELL [\"bash\",\"-c\"]\nRUN x  y", "argv", "bash|-c|x  y"),
+    R("FROM a\nSHELL [\"bash\",\"-c\"]", "history", "SHELL [bash -c]"),
+    R("FROM a AS b\nSHELL [\"bash\",\"-c\"]\nFROM b\nRUN x", "argv", "bash|-c|x"),
+    R("FROM a\nHEALTHCHECK --retries=2 CMD x y", "health", "CMD-SHELL|x y"),
+    R("FROM a\nHEALTHCHECK CMD [\"x\"]", "health", "CMD|x"),
+    R("FROM a\nHEALTHCHECK CMD x\nHEALTHCHECK NONE", "health", "NONE"),
+    R("FROM a\nEXPOSE 80 81/UDP 80", "ports", "80/tcp|81/udp"),
+    R("FROM a\nEXPOSE 80-82/udp", "ports", "80/udp|81/udp|82/udp"),
+    R("FROM a\nENV P='1 2'\nEXPOSE $P", "ports", "1/tcp|2/tcp"),
+    R("FROM a\nEXPOSE 80-81", "history", "EXPOSE [80/tcp 81/tcp]"),
+    R("FROM a\nVOLUME /a /$BASE", "volumes", "/a|/b"),
+    R("FROM a\nVOLUME [\"/a b\",\"/a b\"]", "volumes", "/a b"),
+    R("FROM a\nVOLUME /a /b", "history", "VOLUME [/a /b]"),
+    R("FROM a\nSTOPSIGNAL SIGRTMIN+15", "signal", "SIGRTMIN+15"),
+    R("FROM a\nENV S=9\nSTOPSIGNAL $S", "signal", "9"),
+    R("FROM a\nSTOPSIGNAL term", "history", "STOPSIGNAL term"),
+    R("FROM a\nLABEL $BASE=1 \"x y\"='$BASE' z=\"$BASE\"", "labels", "b=1|x y=$BASE|z=b"),
+    R("FROM a\nLABEL a=1 b=2\nLABEL a=3", "labels", "a=3|b=2"),
+    R("FROM a\nLABEL a=1 b=\"2 3\"", "history", "LABEL a=1 b=2 3"),
+    R("FROM a\nMAINTAINER me $BASE", "author", "me $BASE"),
+    R("FROM a\nONBUILD RUN --mount=type=cache,target=/c x", "onbuild", "RUN --mount=type=cache,target=/c x"),
+    R("FROM a\nENV A=1 B=$BASE", "history", "ENV A=1 B=b"),
+    R("FROM a\nARG A=1 B", "history", "ARG A=1 B"),
+    R("FROM a\nARG HTTP_PROXY\nRUN x", "history", "RUN /bin/sh -c x", .args = "HTTP_PROXY=http://u:pw@h"),
+    R("FROM a\nARG HTTP_PROXY", "history", "ARG HTTP_PROXY", .args = "HTTP_PROXY=http://u:pw@h"),
+    R("FROM a\nARG A=1\nARG B\nRUN x", "history", "RUN |2 A=1 B= /bin/sh -c x"),
+    R("FROM a\nARG A=1\nARG A=2\nRUN [\"x\",\"y\"]", "history", "RUN |1 A=2 x y"),
+    R("FROM a AS b\nARG A=1\nFROM b\nARG B=2\nRUN x", "history", "RUN |2 A=1 B=2 /bin/sh -c x"),
+};
+
+static void test_config(void **state)
+{
+    (void)state;
+    run_rows(config, COUNT(config));
+}
+
+static const struct row layers[] = {
+    R("FROM a\nCOPY x y/", "copy", "x -> /srv/y/"),
+    R("FROM a\nCOPY x .", "copy", "x -> /srv/"),
+    R("FROM a\nCOPY x y .", "copy", "x|y -> /srv/"),
+    R("FROM a\nCOPY x /a/../b", "copy", "x -> /b"),
+    R("FROM a\nCOPY x ../b", "copy", "x -> /b"),
+    R("FROM a\nCOPY x /", "copy", "x -> /"),
+    R("FROM a\nCOPY [\"x y\",\"/z z\"]", "copy", "x y -> /z z"),
+    R("FROM a\nCOPY --chown=$BASE:1 --chmod=u+x --exclude=*.$BASE --link x /y", "copy",
+      "x -> /y chown b:1 chmod u+x exclude *.b link"),
+    R("FROM a\nCOPY --parents --link=false x /y", "copy", "x -> /y parents"),
+    R("FROM a\nADD --unpack x /y", "copy", "x -> /y unpack"),
+    R("FROM a\nCOPY --from=busybox:1 x /y", "copy", "x -> /y image busybox:1"),
+    R("FROM z AS s\nFROM a\nCOPY --from=S x /y", "copy", "x -> /y stage 0"),
+    R("FROM a\nCOPY <<E /y\n$BASE '$BASE' \\$BASE\nE", "copy", "<<E:b 'b' $BASE\n -> /y"),
+    R("FROM a\nCOPY <<'E' /y\n$BASE\nE", "copy", "<<E:$BASE\n -> /y"),
+    R("FROM a\nCOPY <<-E <<F x /y/\n\tq\n\tE\nr\nF", "copy", "x<<E:q\n<<F:r\n -> /y/"),
+    R("FROM a\nRUN <<E\necho $BASE\nE", "argv", "/bin/sh|-c|echo $BASE\n"),
+    R("FROM a\nRUN <<E\n#!/bin/awk -f\nx\nE", "script", "E:#!/bin/awk -f\nx\n"),
+    R("FROM a\nRUN cat <<E >f\nx\nE", "argv", "/bin/sh|-c|cat <<E >f\nx\nE"),
+    R("FROM a\nRUN [\"x\",\"$BASE\"]", "argv", "x|$BASE"),
+    R("FROM a\nCOPY x /y", "history", "COPY x /y"),
+    R("FROM a\nRUN z", "all", "RUN x|COPY y /|RUN z", .onbuild = "RUN x|COPY y /"),
+    R("FROM a", "onbuild", "", .onbuild = "RUN x"),
+    R("# c\nFROM a", "line", "2", .onbuild = "RUN x"),
+    R("FROM a\nRUN x", "env:T", "b", .onbuild = "ENV T=$BASE"),
+    R("FROM a AS b\nONBUILD RUN x\nRUN y\nFROM b\nRUN z", "all", "RUN x|RUN z"),
+    R("FROM a AS b\nONBUILD RUN x\nFROM b AS c\nFROM c\nRUN z", "all", "RUN z"),
+};
+
+static void test_layers(void **state)
+{
+    (void)state;
+    run_rows(layers, COUNT(layers));
+}
+
+/* want: text of the printed error */
+static const struct row errors[] = {
+    R("ARG A", "", "no FROM"),
+    R("FROM a AS build", "", "there is no stage 'x'", .target = "x"),
+    R("FROM a AS build", "", "named stages are: build", .target = "x"),
+    R("FROM a", "", "no stage '1'", .target = "1"),
+    R("FROM $X", "", "Dockerfile:1"),
+    R("FROM A:b:c", "", "Dockerfile:1"),
+    R("FROM --platform=$X a", "", "--platform is empty"),
+    R("FROM a AS x\nCOPY --from=x y /", "", "needs itself"),
+    R("FROM a AS x\nCOPY --from=y y /\nFROM x AS y\nRUN x", "", "needs itself"),
+    R("FROM a\nRUN --mount=type=cache,target=/c x", "", "RUN --mount is not supported"),
+    R("FROM a\n\nRUN --mount=type=cache,target=/c x", "", "Dockerfile:3"),
+    R("FROM a\nRUN --security=insecure x", "", "--security"),
+    R("FROM a\nRUN --network=host x", "", "--network=host"),
+    R("FROM a\nADD --checksum=sha256:0 x /", "", "--checksum"),
+    R("FROM a\nADD https://h/x /", "", "https://h/x"),
+    R("FROM a\nENV U=https://h/x\nADD $U /", "", "Dockerfile:3"),
+    R("FROM a\nADD git@h:r.git /", "", "remote sources"),
+    R("FROM a\nCOPY --from=2 x /", "", "there is no stage 2"),
+    R("ARG V=1\nFROM a\nCOPY --from=a:$V x /", "", "variables are not replaced"),
+    R("FROM a\nCOPY --from=Not/An:image: x /", "", "neither a stage nor an image"),
+    R("FROM a\nCOPY a b /c", "", "several sources"),
+    R("FROM a\nENV D=/c\nCOPY a b $D", "", "Dockerfile:3"),
+    R("FROM a\nEXPOSE 70000", "", "'70000' is not a port"),
+    R("FROM a\nEXPOSE 9-8", "", "'9-8'"),
+    R("FROM a\nEXPOSE 80/icmp", "", "'80/icmp'"),
+    R("FROM a\nEXPOSE x", "", "Dockerfile:2"),
+    R("FROM a\nSTOPSIGNAL SIGX", "", "'SIGX' is not a signal"),
+    R("FROM a\nSTOPSIGNAL 0", "", "'0'"),
+    R("FROM a\nSTOPSIGNAL RTMIN+16", "", "'RTMIN+16'"),
+    R("FROM a\nSTOPSIGNAL RTMAX+1", "", "'RTMAX+1'"),
+    R("FROM a\nVOLUME $X", "", "empty path"),
+    R("FROM a\nENV A=${X:?must be set}", "", "must be set"),
+    R("FROM a\nRUN x", "", "ONBUILD RUN --mount=type=tmpfs,target=/t x",
+      .onbuild = "RUN --mount=type=tmpfs,target=/t x"),
+    R("\nFROM a\nRUN x", "", "'ONBUILD NOPE x' of the base of line 2", .onbuild = "NOPE x"),
+    R("FROM a AS b\nONBUILD RUN --security=insecure x\nFROM b", "", "Dockerfile:2"),
+};
+
+static void test_errors(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(errors); i++) {
+        AUTO(buf_release) struct buf out = BUF_INIT;
+        struct err *e = show(&errors[i], &out);
+        char text[4096] = "";
+
+        if (!e)
+            fail_msg("%s\nis accepted", errors[i].text);
+        FILE *f = fmemopen(text, sizeof(text) - 1, "w");
+        assert_non_null(f);
+        err_print(f, e);
+        assert_int_equal(fclose(f), 0);
+        assert_int_equal(err_kind(e), ERR_DOCKERFILE);
+        err_free(e);
+        if (!strstr(text, errors[i].want))
+            fail_msg("%s\ngot: %s\nwant: %s", errors[i].text, text, errors[i].want);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stages), cmocka_unit_test(test_variables), cmocka_unit_test(test_config),
+        cmocka_unit_test(test_layers), cmocka_unit_test(test_errors),
+    };
+
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
