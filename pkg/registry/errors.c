@@ -28,10 +28,26 @@ static struct json *parse_errors(const struct http_response *a)
     return root;
 }
 
+/* The detail is free in form: a text, or JSON that often names what was missing. The caller frees; NULL = nothing to
+ * add. */
+static char *detail_of(const struct json *item, const char *message)
+{
+    const struct json *detail = json_get(item, "detail");
+    const char *text = json_string(detail);
+
+    if (text)
+        return *text && (!message || strcmp(text, message) != 0) ? xstrdup(text) : NULL;
+    if ((json_type(detail) != JSON_OBJECT && json_type(detail) != JSON_ARRAY) || json_count(detail) == 0)
+        return NULL;
+    AUTO(json_writer_free) struct json_writer *w = json_writer_new();
+    json_put_value(w, detail);
+    return json_writer_steal(w);
+}
+
 static void describe_one(const struct json *item, struct buf *out)
 {
     const char *code = json_get_string(item, "code"), *message = json_get_string(item, "message");
-    const char *detail = json_get_string(item, "detail");
+    AUTO_FREE char *detail = detail_of(item, message);
 
     if (out->len)
         buf_puts(out, "; ");
@@ -41,7 +57,7 @@ static void describe_one(const struct json *item, struct buf *out)
         buf_puts(out, code ? ": " : "");
         add_clean(out, message);
     }
-    if (detail && *detail && (!message || strcmp(detail, message) != 0)) {
+    if (detail) {
         buf_puts(out, " (");
         add_clean(out, detail);
         buf_puts(out, ")");

@@ -324,25 +324,27 @@ static struct err *check_stored(const struct push *p, const struct http_response
                    p->repo, DIGEST_TEXT_LEN, stored, d->text);
 }
 
-/* One PUT. *ret_again: the registry does not know yet a blob that it has just taken. */
-static struct err *put_once(struct push *p, const char *url, const char *type, const char *text, size_t len,
-                            bool *ret_again)
+struct document {
+    const char *media_type, *text;
+    size_t len;
+};
+
+/* One PUT. *ret_late: the registry says that it does not have a blob (yet). */
+static struct err *put_once(const struct push *p, const char *url, const struct document *doc, const struct digest *d,
+                            bool *ret_late)
 {
     struct call c = push_call(p, "PUT", url);
     AUTO(http_response_release) struct http_response a = { 0 };
-    const struct digest d = digest_bytes(text, len);
 
-    c.rq.body = text;
-    c.rq.body_len = len;
-    strs_add(&c.rq.headers, type);
+    c.rq.body = doc->text;
+    c.rq.body_len = doc->len;
+    strs_take(&c.rq.headers, xasprintf("Content-Type: %s", doc->media_type));
     struct err *e = call_perform(&c, &a);
     strs_release(&c.rq.headers);
     TRY(e);
-    *ret_again = errors_has(&a, "MANIFEST_BLOB_UNKNOWN") || errors_has(&a, "BLOB_UNKNOWN");
-    if (a.status == 201 || a.status == 200) {
-        *ret_again = false;
-        return check_stored(p, &a, &d);
-    }
+    if (a.status == 201 || a.status == 200)
+        return check_stored(p, &a, d);
+    *ret_late = errors_has(&a, "MANIFEST_BLOB_UNKNOWN") || errors_has(&a, "BLOB_UNKNOWN");
     return call_refused(&c, &a);
 }
 
@@ -350,23 +352,23 @@ struct err *registry_put_manifest(struct registry *r, const struct ref *ref, con
                                   size_t len, struct digest *ret_digest)
 {
     AUTO(push_release) struct push p;
+    const struct document doc = { media_type, text, len };
     const struct digest d = digest_bytes(text, len);
-    bool again = false;
+    const char *tag = ref->tag ? ref->tag : d.text;
 
     push_init(&p, r, ref);
-    const char *name = ref->digest ? ref->digest : ref->tag ? ref->tag : d.text;
-    AUTO_FREE char *url = xasprintf("%s/v2/%s/manifests/%s", p.ep->base, p.repo, name);
-    AUTO_FREE char *type = xasprintf("Content-Type: %s", media_type);
-    struct err *e = put_once(&p, url, type, text, len, &again);
-    for (int n = 0; e && again && n + 1 < MANIFEST_TRIES; n++) {
-        const struct http_response none = { 0 };
+    AUTO_FREE char *url = xasprintf("%s/v2/%s/manifests/%s", p.ep->base, p.repo, ref->digest ? ref->digest : tag);
+    for (int n = 0;; n++) {
+        bool late = false;
+        struct err *e = put_once(&p, url, &doc, &d, &late);
 
+        if (!e)
+            break;
+        if (!late || n + 1 >= MANIFEST_TRIES)
+            return e;
         err_free(e);
-        TRY(http_pause(r->http, n, &none));
-        again = false;
-        e = put_once(&p, url, type, text, len, &again);
+        TRY(http_pause(r->http, n, NULL));
     }
-    if (!e)
-        *ret_digest = d;
-    return e;
+    *ret_digest = d;
+    return NULL;
 }

@@ -404,7 +404,7 @@ static void test_manifests(void **state)
 
 #define UNKNOWN                                                                                                        \
     "'status':400,'body':'{\\\"errors\\\":[{\\\"code\\\":\\\"MANIFEST_BLOB_UNKNOWN\\\",\\\"message\\\":\\\"blob "      \
-    "unknown\\\"}]}'"
+    "unknown\\\",\\\"detail\\\":{\\\"digest\\\":\\\"d\\\"}}]}'"
 
 static const struct {
     const char *name, *rules, *error;
@@ -414,8 +414,8 @@ static const struct {
     { "plain", "", NULL, 0, 1 },
     { "throttled", "{'match':'PUT','status':429}", NULL, 0, 2 },
     { "replica is late", "{'match':'PUT'," UNKNOWN "}", NULL, 0, 2 },
-    { "blob missing", "{'match':'PUT','times':-1," UNKNOWN "}", "MANIFEST_BLOB_UNKNOWN: blob unknown", ERR_REGISTRY,
-      4 },
+    { "blob missing", "{'match':'PUT','times':-1," UNKNOWN "}",
+      "MANIFEST_BLOB_UNKNOWN: blob unknown ({\"digest\":\"d\"})", ERR_REGISTRY, 4 },
     { "stored as something else",
       "{'match':'PUT','status':201,'headers':{'Docker-Content-Digest':'sha256:"
       "0000000000000000000000000000000000000000000000000000000000000000'}}",
