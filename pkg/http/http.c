@@ -51,7 +51,9 @@ static void init_curl(void)
 
 static struct err *load_roots(struct http *h)
 {
-    h->system_roots = roots_find();
+    const char *found = roots_find(); /* may be a piece of the environment, which may change */
+
+    h->system_roots = found ? xstrdup(found) : NULL;
     if (!h->ca_file)
         return NULL;
     if (h->system_roots)
@@ -112,6 +114,7 @@ void http_free(struct http *h)
     buf_release(&h->roots);
     free(h->user_agent);
     free(h->ca_file);
+    free(h->system_roots);
     free(h);
 }
 

@@ -27,9 +27,9 @@ struct http {
     char *user_agent, *ca_file;
     int connect_timeout_ms, stall_timeout_ms, retries, retry_delay_ms;
     const struct cancel *cancel;
-    const char *system_roots; /* the bundle that was found, NULL = none */
-    struct buf roots; /* system and extra bundle; empty if there is no extra one: curl reads the file itself then */
-    CURLSH *share;    /* DNS answers, for all handles */
+    char *system_roots; /* the bundle that was found, NULL = none */
+    struct buf roots;   /* system and extra bundle; empty if there is no extra one: curl reads the file itself then */
+    CURLSH *share;      /* DNS answers, for all handles */
     pthread_mutex_t share_lock;
     pthread_mutex_t lock; /* of idle and hosts */
     struct worker *idle;
