@@ -64,26 +64,34 @@ static struct err *clear_dir(int fd)
     return NULL;
 }
 
+/* The directory `to`/name, made if there is none. *ret_old: what it was. */
+static struct err *target_dir(int to, const char *name, struct stat *ret_old, bool *ret_fresh, int *ret_fd)
+{
+    *ret_fresh = fstatat(to, name, ret_old, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(ret_old->st_mode);
+    if (*ret_fresh) {
+        TRY(file_remove_tree(to, name));
+        if (mkdirat(to, name, 0700) < 0)
+            return err_sys(errno, "cannot make directory '%s'", name);
+    }
+    return open_dir_at(to, name, ret_fd);
+}
+
 static struct err *merge_subdir(struct merge *m, int from, int to, const char *name, const char *path, int depth)
 {
     AUTO_CLOSE int sub_from = -1, sub_to = -1;
-    struct stat st;
-    bool fresh = false;
+    struct stat old;
+    bool fresh;
 
     TRY(open_dir_at(from, name, &sub_from));
-    if (fstatat(to, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) {
-        TRY(file_remove_tree(to, name));
-        if (mkdirat(to, name, 0700) < 0)
-            return err_sys(errno, "cannot make directory '%s'", path);
-        fresh = true;
-    }
-    TRY(open_dir_at(to, name, &sub_to));
+    TRY(target_dir(to, name, &old, &fresh, &sub_to));
     if (!fresh && is_opaque(sub_from))
         TRY(clear_dir(sub_to));
-    const struct timespec times[2] = { st.st_atim, st.st_mtim };
     TRY(merge_dir(m, sub_from, sub_to, path, depth + 1));
-    if (!fresh && strs_has(&m->from->implicit, path))
+    if (!fresh && map_get(m->from->implicit, path)) {
+        const struct timespec times[2] = { old.st_atim, old.st_mtim };
+
         return futimens(sub_to, times) < 0 ? err_sys(errno, "cannot set the time of '%s'", path) : NULL;
+    }
     TRY(copy_xattrs(sub_from, sub_to));
     return snapshot_copy_dir_meta(sub_from, sub_to, m->owners);
 }
@@ -206,7 +214,7 @@ static struct err *find_dir(const struct layers *stack, const char *path, size_t
             continue;
         if (*ret_highest == stack->n)
             *ret_layer = *ret_highest = i;
-        if (!strs_has(&stack->items[i]->implicit, path)) {
+        if (!map_get(stack->items[i]->implicit, path)) {
             *ret_layer = i;
             return NULL;
         }
@@ -214,25 +222,33 @@ static struct err *find_dir(const struct layers *stack, const char *path, size_t
     return NULL;
 }
 
-/* Makes fix_fd/path as a directory with the metadata that count. Its parent is there. */
-static struct err *fix_one(struct snapshotter *s, const struct layers *stack, int fix_fd, const char *path)
+struct fix {
+    struct snapshotter *s;
+    const struct layers *stack;
+    struct layer *layer; /* NULL until there is something to fix */
+    int fd;              /* its root */
+    struct err *e;
+};
+
+/* Makes `path` in the new layer, with the metadata that count. Its parent is there. */
+static struct err *fix_one(struct fix *f, const char *path)
 {
     AUTO_CLOSE int from_root = -1, from = -1, to = -1;
     size_t layer, highest;
 
-    if (mkdirat(fix_fd, path, 0700) < 0)
+    if (mkdirat(f->fd, path, 0700) < 0)
         return errno == EEXIST ? NULL : err_sys(errno, "cannot make directory '%s'", path);
-    TRY(find_dir(stack, path, &layer, &highest));
-    if (layer == stack->n)
+    TRY(find_dir(f->stack, path, &layer, &highest));
+    if (layer == f->stack->n)
         return err_new(ERR_BUG, "'%s' is in no layer", path);
-    TRY(open_dir_at(AT_FDCWD, stack->items[layer]->dir, &from_root));
+    TRY(open_dir_at(AT_FDCWD, f->stack->items[layer]->dir, &from_root));
     TRY(path_open(from_root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &from));
-    TRY(path_open(fix_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &to));
+    TRY(path_open(f->fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &to));
     TRY(copy_xattrs(from, to));
-    return snapshot_copy_dir_meta(from, to, s->owners);
+    return snapshot_copy_dir_meta(from, to, f->s->owners);
 }
 
-static struct err *fix_path(struct snapshotter *s, const struct layers *stack, int fix_fd, const char *path)
+static struct err *fix_path(struct fix *f, const char *path)
 {
     AUTO_FREE char *part = xstrdup(path);
 
@@ -240,44 +256,55 @@ static struct err *fix_path(struct snapshotter *s, const struct layers *stack, i
         p += strcspn(p, "/");
         bool last = !*p;
         *p = '\0';
-        TRY(fix_one(s, stack, fix_fd, part));
+        TRY(fix_one(f, part));
         if (last)
             return NULL;
     }
 }
 
-static struct err *start_fix(struct snapshotter *s, struct layer **fix, int *fix_fd)
+static struct err *start_fix(struct fix *f)
 {
     AUTO_FREE char *dir = NULL;
 
-    if (*fix)
-        return NULL;
-    TRY(snapshot_new_dir(s, "fix", &dir));
+    TRY(snapshot_new_dir(f->s, "fix", &dir));
     AUTO_FREE char *root = xasprintf("%s/fs", dir);
     TRY(snapshot_make_root(root));
-    TRY(open_dir_at(AT_FDCWD, root, fix_fd));
-    *fix = layer_new(steal(&root));
+    TRY(open_dir_at(AT_FDCWD, root, &f->fd));
+    f->layer = layer_new(steal(&root));
     return NULL;
+}
+
+static struct err *check_path(struct fix *f, const char *path)
+{
+    size_t layer, highest;
+
+    TRY(cancel_check(f->s->cancel));
+    TRY(find_dir(f->stack, path, &layer, &highest));
+    if (layer == highest)
+        return NULL;
+    if (!f->layer)
+        TRY(start_fix(f));
+    return fix_path(f, path);
+}
+
+static void check_each(void *ctx, const char *path, void *value)
+{
+    struct fix *f = ctx;
+
+    (void)value;
+    if (!f->e)
+        f->e = check_path(f, path);
 }
 
 struct err *layers_fix_implicit(struct snapshotter *s, struct layers *stack)
 {
-    AUTO(layer_free) struct layer *fix = NULL;
-    AUTO_CLOSE int fix_fd = -1;
+    struct fix f = { .s = s, .stack = stack, .fd = -1 };
 
     for (size_t i = 1; i < stack->n; i++) /* below the lowest there is nothing to hide */
-        for (size_t k = 0; k < stack->items[i]->implicit.n; k++) {
-            const char *path = stack->items[i]->implicit.items[k];
-            size_t layer, highest;
-
-            TRY(cancel_check(s->cancel));
-            TRY(find_dir(stack, path, &layer, &highest));
-            if (layer == highest)
-                continue;
-            TRY(start_fix(s, &fix, &fix_fd));
-            TRY(fix_path(s, stack, fix_fd, path));
-        }
-    if (fix)
-        vec_push(stack, steal(&fix));
-    return NULL;
+        map_each(stack->items[i]->implicit, check_each, &f);
+    close_fd(&f.fd);
+    if (f.layer && !f.e)
+        vec_push(stack, steal(&f.layer));
+    layer_free(f.layer);
+    return f.e;
 }

@@ -36,6 +36,7 @@ struct layer *layer_new(char *dir)
     atomic_init(&l->refs, 1);
     l->dir = dir;
     l->owners = owner_table_new();
+    l->implicit = map_new(NULL);
     return l;
 }
 
@@ -50,7 +51,7 @@ void layer_free(struct layer *l)
     if (!l || atomic_fetch_sub(&l->refs, 1) > 1)
         return;
     owner_table_free(l->owners);
-    strs_release(&l->implicit);
+    map_free(l->implicit);
     free(l->dir);
     free(l);
 }
@@ -365,7 +366,7 @@ static struct err *load_implicit(struct layer *l, const char *path)
         return NULL;
     TRY(file_read(path, LIMIT_OWNER_TABLE_BYTES, &in));
     for (size_t at = 0; at < in.len; at += strlen(in.data + at) + 1)
-        strs_add(&l->implicit, in.data + at);
+        map_set(l->implicit, in.data + at, l);
     return NULL;
 }
 

@@ -3,6 +3,7 @@
 #ifndef SNAPSHOT_SNAPSHOT_PRIV_H
 #define SNAPSHOT_SNAPSHOT_PRIV_H
 
+#include "base/map.h"
 #include "base/strs.h"
 #include "base/vec.h"
 #include "snapshot/snapshot.h"
@@ -17,8 +18,8 @@ struct layer {
     atomic_uint refs;
     char *dir;                  /* path of its root */
     struct owner_table *owners; /* of what cannot carry a record */
-    struct strs implicit;       /* directories that its tar did not name: made because something stands below them */
-    bool whiteouts;             /* may hold whiteouts or opaque directories: not to be shown without an overlay */
+    struct map *implicit; /* a set: directories that its tar did not name: made because something stands below them */
+    bool whiteouts;       /* may hold whiteouts or opaque directories: not to be shown without an overlay */
 };
 struct layer *layer_new(char *dir); /* takes dir; one reference, the caller's */
 struct layer *layer_ref(struct layer *l);

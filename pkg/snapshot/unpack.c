@@ -541,6 +541,16 @@ static struct err *link_target(struct unpack *u, const struct tar_entry *e, char
     return err;
 }
 
+/* The target is there, and can have another name. */
+static struct err *check_target(const struct tar_entry *e, const struct place *to, struct stat *ret)
+{
+    if (fstatat(to->p->fd, to->name, ret, AT_SYMLINK_NOFOLLOW) < 0)
+        return hostile(e->path, LINK_TO_NOTHING);
+    if (S_ISDIR(ret->st_mode) || is_whiteout(ret))
+        return hostile(e->path, "a hard link to something that is not a file");
+    return NULL;
+}
+
 static struct err *put_link(struct unpack *u, struct place *at, const struct tar_entry *e, const struct owner *o)
 {
     AUTO_FREE char *rooted = xasprintf("/%s", e->link ? e->link : "");
@@ -548,16 +558,8 @@ static struct err *put_link(struct unpack *u, struct place *at, const struct tar
     struct place to = { 0 };
     struct stat old, target;
 
-    struct err *no_dir = link_target(u, e, clean, &to);
-    if (no_dir && err_errno(no_dir) == ENOENT) {
-        err_free(no_dir);
-        return hostile(e->path, "the target of this hard link is not in the archive");
-    }
-    TRY(no_dir);
-    if (fstatat(to.p->fd, to.name, &target, AT_SYMLINK_NOFOLLOW) < 0)
-        return hostile(e->path, LINK_TO_NOTHING);
-    if (S_ISDIR(target.st_mode) || is_whiteout(&target))
-        return hostile(e->path, "a hard link to something that is not a file");
+    TRY(link_target(u, e, clean, &to));
+    TRY(check_target(e, &to, &target));
     if (fstatat(at->p->fd, at->name, &old, AT_SYMLINK_NOFOLLOW) == 0) {
         if (old.st_ino == target.st_ino && old.st_dev == target.st_dev)
             return NULL;
