@@ -6,7 +6,9 @@
 #include "sys/path.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -30,22 +32,24 @@ static struct err *open_dir_at(int dir_fd, const char *name, int *ret_fd)
 /* ---- merging: the layers are applied one after the other, lowest first ---- */
 
 struct merge {
-    enum owner_mode owners;
-    const struct cancel *cancel;
+    const struct snapshotter *s;
+    enum merge_how how;
     const struct layer *from;
     struct layer *to;
+    int to_root;
+    struct map *links; /* "dev:ino" of files with several names in `from` -> path of the first in `to` (MERGE_COPY) */
 };
 
 static struct err *merge_dir(struct merge *m, int from, int to, const char *path, int depth);
 
 /* The image's attributes of `from` in place of those of `to`. */
-static struct err *copy_xattrs(int from, int to)
+static struct err *copy_xattrs(int from, int to, mode_t type)
 {
     AUTO(tar_entry_release) struct tar_entry have = { 0 };
     AUTO(tar_entry_release) struct tar_entry want = { 0 };
 
-    TRY(xattrs_read(to, NULL, S_IFDIR, &have));
-    TRY(xattrs_read(from, NULL, S_IFDIR, &want));
+    TRY(xattrs_read_fd(to, type, &have));
+    TRY(xattrs_read_fd(from, type, &want));
     for (size_t i = 0; i < have.n_xattrs; i++)
         (void)fremovexattr(to, have.xattrs[i].name);
     for (size_t i = 0; i < want.n_xattrs; i++)
@@ -92,21 +96,104 @@ static struct err *merge_subdir(struct merge *m, int from, int to, const char *n
 
         return futimens(sub_to, times) < 0 ? err_sys(errno, "cannot set the time of '%s'", path) : NULL;
     }
-    TRY(copy_xattrs(sub_from, sub_to));
-    return snapshot_copy_dir_meta(sub_from, sub_to, m->owners);
+    TRY(copy_xattrs(sub_from, sub_to, S_IFDIR));
+    return snapshot_copy_dir_meta(sub_from, sub_to, m->s->owners);
+}
+
+static struct err *copy_content(struct merge *m, int from, int to, uint64_t size)
+{
+    if (size == 0 || ioctl(to, FICLONE, from) == 0)
+        return NULL;
+    return file_copy_data(from, to, size, m->s->cancel);
+}
+
+static struct err *copy_regular(struct merge *m, int from, int to, const char *name, const struct stat *st)
+{
+    AUTO_CLOSE int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_CLOSE int out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const struct timespec times[2] = { st->st_atim, st->st_mtim };
+    struct owner o;
+    bool known, stored;
+
+    if (in < 0 || out < 0)
+        return err_sys(errno, "cannot copy '%s'", name);
+    TRY(copy_content(m, in, out, (uint64_t)st->st_size));
+    TRY(owner_get(m->s->owners, in, st, &o, &known));
+    if (known)
+        TRY(owner_set(m->s->owners, out, st, &o, &stored));
+    TRY(copy_xattrs(in, out, S_IFREG));
+    if (fchmod(out, st->st_mode & 07777) < 0 || futimens(out, times) < 0)
+        return err_sys(errno, "cannot copy the mode and time of '%s'", name);
+    return NULL;
+}
+
+static int make_special(int from, int to, const char *name, const struct stat *st)
+{
+    char target[LIMIT_PATH_BYTES];
+
+    if (!S_ISLNK(st->st_mode))
+        return mknodat(to, name, st->st_mode, st->st_rdev);
+    ssize_t n = readlinkat(from, name, target, sizeof(target) - 1);
+    if (n < 0)
+        return -1;
+    target[n] = '\0';
+    return symlinkat(target, to, name);
+}
+
+static struct err *copy_special(struct merge *m, int from, int to, const char *name, const struct stat *st)
+{
+    const struct timespec times[2] = { st->st_atim, st->st_mtim };
+
+    if (make_special(from, to, name, st) < 0)
+        return err_sys(errno, "cannot copy '%s'", name);
+    if (m->s->owners == OWNER_REAL && fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(errno, "cannot copy the owner of '%s'", name);
+    if (!S_ISLNK(st->st_mode) && fchmodat(to, name, st->st_mode & 07777, 0) < 0)
+        return err_sys(errno, "cannot copy the mode of '%s'", name);
+    if (utimensat(to, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(errno, "cannot copy the time of '%s'", name);
+    return NULL;
+}
+
+static struct err *copy_file(struct merge *m, int from, int to, const char *name, const char *path)
+{
+    struct stat st;
+
+    if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(errno, "cannot look at '%s'", path);
+    if (S_ISSOCK(st.st_mode))
+        return NULL;
+    TRY(file_remove_tree(to, name));
+    if (st.st_nlink > 1) {
+        AUTO_FREE char *key = xasprintf("%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+        const char *first = map_get(m->links, key);
+
+        if (first && linkat(m->to_root, first, to, name, 0) == 0)
+            return NULL;
+        map_set(m->links, key, xstrdup(path));
+    }
+    if (S_ISREG(st.st_mode))
+        return copy_regular(m, from, to, name, &st);
+    return copy_special(m, from, to, name, &st);
+}
+
+static struct err *link_file(int from, int to, const char *name, const char *path)
+{
+    if (linkat(from, name, to, name, 0) == 0)
+        return NULL;
+    if (errno == EEXIST) {
+        TRY(file_remove_tree(to, name));
+        if (linkat(from, name, to, name, 0) == 0)
+            return NULL;
+    }
+    return err_sys(errno, "cannot link '%s'", path);
 }
 
 static struct err *merge_file(struct merge *m, int from, int to, const char *name, const char *path)
 {
     struct owner o = { 0 }, old;
 
-    if (linkat(from, name, to, name, 0) < 0) {
-        if (errno != EEXIST)
-            return err_sys(errno, "cannot link '%s'", path);
-        TRY(file_remove_tree(to, name));
-        if (linkat(from, name, to, name, 0) < 0)
-            return err_sys(errno, "cannot link '%s'", path);
-    }
+    TRY(m->how == MERGE_COPY ? copy_file(m, from, to, name, path) : link_file(from, to, name, path));
     if (owner_table_get(m->from->owners, path, &o) || owner_table_get(m->to->owners, path, &old))
         owner_table_set(m->to->owners, path, &o);
     return NULL;
@@ -120,41 +207,71 @@ static struct err *merge_entry(struct merge *m, int from, int to, const struct n
         return err_sys(errno, "cannot look at '%s'", path);
     if (S_ISDIR(st.st_mode))
         return merge_subdir(m, from, to, n->text, path, depth);
-    if (is_whiteout(&st))
+    if (m->s->ops->overlay_marks && is_whiteout(&st))
         return file_remove_tree(to, n->text);
     return merge_file(m, from, to, n->text, path);
+}
+
+/* Whiteouts kept as files: they come first, as the directory's own files may have the same names. */
+static struct err *apply_plain_marks(struct merge *m, int to, struct names *l)
+{
+    if (m->s->ops->overlay_marks)
+        return NULL;
+    for (size_t i = 0; i < l->n; i++) {
+        char *name = l->items[i].text;
+
+        if (strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) != 0)
+            continue;
+        if (strcmp(name, WHITEOUT_OPAQUE) == 0)
+            TRY(clear_dir(to));
+        else
+            TRY(file_remove_tree(to, name + strlen(WHITEOUT_PREFIX)));
+        free(name);
+        l->items[i].text = NULL;
+    }
+    return NULL;
 }
 
 static struct err *merge_dir(struct merge *m, int from, int to, const char *path, int depth)
 {
     AUTO(names_release) struct names l = { 0 };
 
-    TRY(cancel_check(m->cancel));
+    TRY(cancel_check(m->s->cancel));
     if (depth > LIMIT_WALK_DEPTH)
         return err_new(ERR_REGISTRY, "more than %d directories deep: '%.100s...'", LIMIT_WALK_DEPTH, path);
     TRY(names_read(from, &l));
+    TRY(apply_plain_marks(m, to, &l));
     for (size_t i = 0; i < l.n; i++) {
-        AUTO_FREE char *sub = *path ? xasprintf("%s/%s", path, l.items[i].text) : xstrdup(l.items[i].text);
+        const char *name = l.items[i].text;
+        AUTO_FREE char *sub = name && *path ? xasprintf("%s/%s", path, name) : xstrdup(name ? name : "");
 
-        TRY(merge_entry(m, from, to, &l.items[i], sub, depth));
+        if (name)
+            TRY(merge_entry(m, from, to, &l.items[i], sub, depth));
     }
     return NULL;
 }
 
-struct err *layers_merge(const struct layers *stack, size_t n, const char *dir, enum owner_mode owners,
-                         const struct cancel *cancel, struct layer **ret)
+static struct err *merge_layer(struct merge *m)
+{
+    AUTO_CLOSE int from = -1;
+
+    TRY(open_dir_at(AT_FDCWD, m->from->dir, &from));
+    TRY(merge_dir(m, from, m->to_root, "", 0));
+    return snapshot_copy_dir_meta(from, m->to_root, m->s->owners);
+}
+
+struct err *layers_merge(const struct snapshotter *s, const struct layers *stack, size_t n, const char *dir,
+                         enum merge_how how, struct layer **ret)
 {
     AUTO(layer_free) struct layer *to = layer_new(xstrdup(dir));
     AUTO_CLOSE int to_fd = -1;
 
     TRY(open_dir_at(AT_FDCWD, dir, &to_fd));
     for (size_t i = 0; i < n; i++) {
-        struct merge m = { .owners = owners, .cancel = cancel, .from = stack->items[i], .to = to };
-        AUTO_CLOSE int from_fd = -1;
+        AUTO(map_free) struct map *links = map_new(free);
+        struct merge m = { s, how, stack->items[i], to, to_fd, links };
 
-        TRY(open_dir_at(AT_FDCWD, m.from->dir, &from_fd));
-        TRY(merge_dir(&m, from_fd, to_fd, "", 0));
-        TRY(snapshot_copy_dir_meta(from_fd, to_fd, owners));
+        TRY(merge_layer(&m));
     }
     *ret = steal(&to);
     return NULL;
@@ -244,7 +361,7 @@ static struct err *fix_one(struct fix *f, const char *path)
     TRY(open_dir_at(AT_FDCWD, f->stack->items[layer]->dir, &from_root));
     TRY(path_open(from_root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &from));
     TRY(path_open(f->fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &to));
-    TRY(copy_xattrs(from, to));
+    TRY(copy_xattrs(from, to, S_IFDIR));
     return snapshot_copy_dir_meta(from, to, f->s->owners);
 }
 

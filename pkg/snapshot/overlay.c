@@ -119,7 +119,7 @@ static struct err *overlay_open(struct rootfs *r)
 
     o->view_fd = o->step_fd = -1;
     r->state = o;
-    return NULL;
+    return layers_fix_implicit(r->s, &r->stack);
 }
 
 static struct err *overlay_fork(struct rootfs *from, struct rootfs *r)
@@ -307,6 +307,11 @@ static void overlay_abort(struct rootfs *r)
     drop_step(r->state);
 }
 
+static struct owner overlay_find_owner(const struct rootfs *r, const char *path)
+{
+    return layers_owner(&r->stack, path);
+}
+
 static void overlay_release(struct rootfs *r)
 {
     struct overlay *o = r->state;
@@ -319,6 +324,7 @@ static void overlay_release(struct rootfs *r)
 
 const struct snapshot_ops snapshot_overlay = {
     .name = "overlay",
+    .overlay_marks = true,
     .probe = overlay_probe,
     .open = overlay_open,
     .fork = overlay_fork,
@@ -326,5 +332,6 @@ const struct snapshot_ops snapshot_overlay = {
     .begin = overlay_begin,
     .commit = overlay_commit,
     .abort = overlay_abort,
+    .find_owner = overlay_find_owner,
     .release = overlay_release,
 };

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 
 #define LAYERS_BEFORE_MERGE                                                                                            \
     48                       /* a cold walk costs one look per layer and directory: 20 layers 0.2 s, 128 layers 7 s    \
@@ -174,15 +175,16 @@ struct err *snapshotter_open(const struct snapshotter_opts *opts, struct snapsho
 
     s->state_dir = xstrdup(opts->state_dir);
     s->build_dir = xstrdup(opts->build_dir);
-    s->space_dir = xasprintf("%s/layers/%s", opts->state_dir, opts->layer_space);
     s->owners = opts->owners;
     s->cancel = opts->cancel;
-    TRY(file_mkdirs(s->space_dir, 0755));
     TRY(file_mkdirs(s->build_dir, 0755));
     if (strcmp(opts->backend, "auto") == 0)
         TRY(choose(s));
     else
         TRY(choose_forced(s, opts->backend));
+    s->space_dir =
+        xasprintf("%s/layers/%s%s", opts->state_dir, opts->layer_space, s->ops->overlay_marks ? "" : "-plain");
+    TRY(file_mkdirs(s->space_dir, 0755));
     log_debug("snapshot", "%s", s->description);
     *ret = steal(&s);
     return NULL;
@@ -307,6 +309,7 @@ static struct err *unpack_stream(struct snapshotter *s, struct hashing *in, cons
     const struct unpack_opts opts = {
         .owners = s->owners,
         .whiteouts = true,
+        .plain_marks = !s->ops->overlay_marks,
         .chmod = -1,
         .note_owner = note_owner,
         .note_implicit = note_implicit,
@@ -396,7 +399,7 @@ struct err *rootfs_compact(struct rootfs *r)
         return NULL;
     size_t n = r->stack.n - LAYERS_KEPT_APART;
     TRY(snapshot_new_dir(r->s, "merged", &dir));
-    TRY(layers_merge(&r->stack, n, dir, r->s->owners, r->s->cancel, &merged));
+    TRY(layers_merge(r->s, &r->stack, n, dir, MERGE_LINK, &merged));
     for (size_t i = 0; i < n; i++)
         layer_free(r->stack.items[i]);
     memmove(r->stack.items + 1, r->stack.items + n, LAYERS_KEPT_APART * sizeof(*r->stack.items));
@@ -431,6 +434,21 @@ static struct rootfs *rootfs_alloc(struct snapshotter *s)
     return r;
 }
 
+/* An opaque root: overlayfs does not look at that mark there. */
+static bool hides_all(const struct layer *l)
+{
+    char c;
+
+    return getxattr(l->dir, OPAQUE_XATTR, &c, 1) == 1 && c == 'y';
+}
+
+static void drop_layers(struct rootfs *r)
+{
+    for (size_t i = 0; i < r->stack.n; i++)
+        layer_free(r->stack.items[i]);
+    vec_free(&r->stack);
+}
+
 struct err *rootfs_new(struct snapshotter *s, const struct digest *diff_ids, size_t n, struct rootfs **ret)
 {
     AUTO(rootfs_free) struct rootfs *r = rootfs_alloc(s);
@@ -439,9 +457,10 @@ struct err *rootfs_new(struct snapshotter *s, const struct digest *diff_ids, siz
         struct layer *l = NULL;
 
         TRY(layer_load(s, &diff_ids[i], &l));
+        if (hides_all(l))
+            drop_layers(r);
         vec_push(&r->stack, l);
     }
-    TRY(layers_fix_implicit(s, &r->stack));
     TRY(s->ops->open(r));
     *ret = steal(&r);
     return NULL;
@@ -481,7 +500,7 @@ void rootfs_note_owner(struct rootfs *r, const char *path, const struct owner *o
 
 bool rootfs_find_owner(const struct rootfs *r, const char *path, struct owner *ret_owner)
 {
-    struct owner o = layers_owner(&r->stack, path);
+    struct owner o = r->s->ops->find_owner(r, path);
 
     *ret_owner = o;
     return o.uid || o.gid;
@@ -522,8 +541,6 @@ void rootfs_free(struct rootfs *r)
     rootfs_abort(r);
     if (r->state)
         r->s->ops->release(r);
-    for (size_t i = 0; i < r->stack.n; i++)
-        layer_free(r->stack.items[i]);
-    vec_free(&r->stack);
+    drop_layers(r);
     free(r);
 }

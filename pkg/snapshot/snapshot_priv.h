@@ -51,6 +51,9 @@ struct rootfs {
 /* A way to keep root file systems. All functions but probe and open get a rootfs with `state` set by open. */
 struct snapshot_ops {
     const char *name;
+    /* Layers are unpacked with whiteouts as overlayfs has them; false: as files ".wh.NAME", which every file system can
+     * hold. */
+    bool overlay_marks;
     /* Can it work here? An ERR_POD that says why not. *ret_description: "overlay on ext4" (malloc'ed). */
     struct err *(*probe)(struct snapshotter *s, char **ret_description);
     struct err *(*open)(struct rootfs *r);
@@ -60,6 +63,8 @@ struct snapshot_ops {
     struct err *(*commit)(struct rootfs *r, const struct commit_opts *opts, struct sink out,
                           struct commit_stats *stats);
     void (*abort)(struct rootfs *r);
+    /* Of a symlink, fifo or socket. */
+    struct owner (*find_owner)(const struct rootfs *r, const char *path);
     void (*release)(struct rootfs *r);
 };
 extern const struct snapshot_ops snapshot_overlay, snapshot_copy;
@@ -71,10 +76,14 @@ char *snapshot_fs_name(const char *path);
 /* The owner of a symlink, fifo or socket at `path` of the stack: from the table of the highest layer that has it. */
 struct owner layers_owner(const struct layers *stack, const char *path);
 
-/* Merges the lowest n layers of the stack into one directory (files are hard links). Whiteouts that have done their
- * work go. The layer's dir is `dir`, which exists and is empty. */
-MUST_USE struct err *layers_merge(const struct layers *stack, size_t n, const char *dir, enum owner_mode owners,
-                                  const struct cancel *cancel, struct layer **ret);
+enum merge_how {
+    MERGE_LINK, /* files are hard links: for what is only read */
+    MERGE_COPY, /* files are copies (sharing their blocks, where the file system can) */
+};
+/* Merges the lowest n layers of the stack into one directory. Whiteouts, in either form, do their work and go.
+ * The layer's dir is `dir`, which exists and is empty. */
+MUST_USE struct err *layers_merge(const struct snapshotter *s, const struct layers *stack, size_t n, const char *dir,
+                                  enum merge_how how, struct layer **ret);
 /* A directory that is named only by the paths below it must not hide the mode and owner that a lower layer gave it:
  * puts a layer of such directories with their right metadata on top of the stack, if there are any. */
 MUST_USE struct err *layers_fix_implicit(struct snapshotter *s, struct layers *stack);

@@ -579,8 +579,6 @@ static struct err *put_whiteout(struct unpack *u, struct place *at, const char *
 {
     struct stat st;
 
-    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return hostile(at->name, "not a name to remove");
     if (fstatat(at->p->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         /* it hides what is below this layer only: this layer's own file stays */
         if (!S_ISDIR(st.st_mode))
@@ -595,8 +593,30 @@ static struct err *put_whiteout(struct unpack *u, struct place *at, const char *
     return NULL;
 }
 
+static struct err *put_plain_mark(struct unpack *u, const struct place *at)
+{
+    AUTO_CLOSE int fd = openat(at->p->fd, at->name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+    if (fd < 0)
+        return err_sys(errno, "cannot make '%s'", at->name);
+    if (u->o->note_whiteout)
+        u->o->note_whiteout(u->o->ctx);
+    return NULL;
+}
+
+static bool is_removable(const char *name)
+{
+    return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
 static struct err *put_mark(struct unpack *u, struct place *at)
 {
+    const char *name = at->name + strlen(WHITEOUT_PREFIX);
+
+    if (!is_removable(name))
+        return hostile(at->name, "not a name to remove");
+    if (u->o->plain_marks)
+        return put_plain_mark(u, at);
     if (strcmp(at->name, WHITEOUT_OPAQUE) == 0) {
         AUTO_CLOSE int fd = openat(at->p->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -604,7 +624,7 @@ static struct err *put_mark(struct unpack *u, struct place *at)
     }
     if (strncmp(at->name, WHITEOUT_PREFIX WHITEOUT_PREFIX, 8) == 0)
         return NULL; /* aufs' own files */
-    return put_whiteout(u, at, at->name + strlen(WHITEOUT_PREFIX));
+    return put_whiteout(u, at, name);
 }
 
 /* ---- all entries ---- */

@@ -10,7 +10,8 @@
 
 struct unpack_opts {
     enum owner_mode owners;
-    bool whiteouts;            /* a layer: .wh.* become overlay whiteouts and opaque marks; else they are plain files */
+    bool whiteouts;   /* a layer: .wh.* become overlay whiteouts and opaque marks; else they are plain files */
+    bool plain_marks; /* with whiteouts: keep them as files .wh.*, for file systems that cannot hold the marks */
     const struct owner *chown; /* all entries get this owner; NULL = as the archive says */
     int chmod;                 /* >= 0: permission bits for all entries; -1 = as the archive says */
     /* Told of owners that could not be stored at the file, path relative to root_fd; may be NULL. */

@@ -78,17 +78,13 @@ static struct err *xattr_read(const char *fd_path, const char *name, struct tar_
     return NULL;
 }
 
-struct err *xattrs_read(int dir_fd, const char *name, mode_t mode, struct tar_entry *e)
+struct err *xattrs_read_fd(int fd, mode_t type, struct tar_entry *e)
 {
-    AUTO_CLOSE int fd = -1;
     AUTO_FREE char *list = NULL;
-
-    if (!S_ISREG(mode) && !S_ISDIR(mode))
-        return NULL;
-    fd = openat(dir_fd, name ? name : ".", O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(errno, "cannot open '%s'", name ? name : ".");
     struct path_fd path = path_of_fd(fd);
+
+    if (!S_ISREG(type) && !S_ISDIR(type))
+        return NULL;
     ssize_t n = listxattr(path.text, NULL, 0);
     if (n > 0) {
         list = xcalloc(1, (size_t)n);
@@ -102,6 +98,16 @@ struct err *xattrs_read(int dir_fd, const char *name, mode_t mode, struct tar_en
     if (e->n_xattrs > 1)
         qsort(e->xattrs, e->n_xattrs, sizeof(*e->xattrs), by_name);
     return NULL;
+}
+
+struct err *xattrs_read(int dir_fd, const char *name, mode_t type, struct tar_entry *e)
+{
+    if (!S_ISREG(type) && !S_ISDIR(type))
+        return NULL;
+    AUTO_CLOSE int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(errno, "cannot open '%s'", name);
+    return xattrs_read_fd(fd, type, e);
 }
 
 static int by_text(const void *a, const void *b)
@@ -251,7 +257,7 @@ struct err *layer_write_dir(struct layer_writer *w, struct frame *f)
     TRY(layer_write_dir(w, f->up));
     e.path = xstrdup(f->path);
     set_meta(w, &e, &f->st, &f->owner);
-    TRY(xattrs_read(f->fd, NULL, f->st.st_mode, &e));
+    TRY(xattrs_read_fd(f->fd, f->st.st_mode, &e));
     TRY(tar_write_entry(w->tar, &e));
     f->written = true;
     w->stats->entries++;

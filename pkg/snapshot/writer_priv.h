@@ -14,6 +14,7 @@ struct frame {
     struct stat st;
     struct owner owner;
     bool written;
+    bool muted; /* nothing below is to be written */
 };
 
 /* A file: its directory, its name, and what is known of it. */
@@ -41,9 +42,11 @@ MUST_USE struct err *layer_writer_end(struct layer_writer *w);
 void layer_writer_free(struct layer_writer *w);
 DEFINE_CLEANUP(struct layer_writer *, layer_writer_free);
 
-/* The extended attributes that are part of an image, sorted by name; *e gets them. name NULL: of the directory dir_fd
- * itself. */
-MUST_USE struct err *xattrs_read(int dir_fd, const char *name, mode_t mode, struct tar_entry *e);
+/* The extended attributes that are part of an image, sorted by name; *e gets them. Only files and directories have any.
+ */
+MUST_USE struct err *xattrs_read(int dir_fd, const char *name, mode_t type, struct tar_entry *e);
+/* The same of an open file (O_PATH will do). */
+MUST_USE struct err *xattrs_read_fd(int fd, mode_t type, struct tar_entry *e);
 /* The names in a directory but "." and "..", sorted by bytes, with their types as far as the file system tells. */
 struct names {
     struct name {
