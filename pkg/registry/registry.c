@@ -50,7 +50,7 @@ void registry_free(struct registry *r)
 
 static bool is_insecure(const struct registry *r, const char *domain, bool for_pull)
 {
-    if (for_pull && r->insecure_pull)
+    if (for_pull && r->insecure_pull && strcmp(domain, "docker.io") != 0) /* Docker Hub has no plain HTTP */
         return true;
     for (size_t i = 0; i < r->insecure.n; i++) {
         const char *scheme = strstr(r->insecure.items[i], "://");
