@@ -210,15 +210,8 @@ static char *copy_history(const struct df_instr *i, const struct step *st)
     return buf_steal(&out);
 }
 
-struct err *state_copy(struct stage_state *s, const struct df_instr *i)
+static struct err *copy_sources(struct stage_state *s, const struct df_instr *i, struct step *st)
 {
-    AUTO_FREE char *dest = NULL;
-    struct step *st = state_add(s, STEP_COPY, i);
-
-    st->add = i->kind == DF_ADD;
-    TRY(copy_from(s, i, st));
-    TRY(copy_flags(s, i, st));
-    TRY(copy_files(s, i, st));
     for (size_t n = 0; n < i->words.n; n++) {
         char *source;
 
@@ -229,6 +222,19 @@ struct err *state_copy(struct stage_state *s, const struct df_instr *i)
         if (st->add)
             TRY(flags_check_source(source));
     }
+    return NULL;
+}
+
+struct err *state_copy(struct stage_state *s, const struct df_instr *i)
+{
+    AUTO_FREE char *dest = NULL;
+    struct step *st = state_add(s, STEP_COPY, i);
+
+    st->add = i->kind == DF_ADD;
+    TRY(copy_from(s, i, st));
+    TRY(copy_flags(s, i, st));
+    TRY(copy_files(s, i, st));
+    TRY(copy_sources(s, i, st));
     TRY(state_expand(s, i->arg, &dest));
     st->dest = join_dir(workdir_of(s), dest);
     if (st->sources.n + st->n_files > 1 && st->dest[strlen(st->dest) - 1] != '/')

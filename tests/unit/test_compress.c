@@ -388,8 +388,7 @@ static void test_formats(void **state)
 static void test_gzip_mixed(void **state)
 {
     AUTO(buf_release)
-    struct buf small = BUF_INIT,
-               large = BUF_INIT, packed = BUF_INIT, plain = BUF_INIT, none = BUF_INIT;
+    struct buf small = BUF_INIT, large = BUF_INIT, packed = BUF_INIT, plain = BUF_INIT, none = BUF_INIT;
 
     (void)state;
     make_data(&small, 1000, false);
