@@ -16,13 +16,13 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-
 CFLAGS ?= -O2 -g
 # CFLAGS, CPPFLAGS, LDFLAGS belong to the caller (`make CFLAGS=-O0` replaces them whole: a `+=` here
 # would be lost without a word). What the project needs is in the OUR_* variables.
-OUR_CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCURL_STATICLIB -DLIBARCHIVE_STATIC -Ipkg -isystem $(DEPS)/include
+OUR_CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCURL_STATICLIB -Ipkg -isystem $(DEPS)/include
 HARDEN       := -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 OUR_CFLAGS   := -std=gnu17 $(WARN) -fno-common $(HARDEN) -pthread \
                 $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
-# order matters: curl, archive first; libz late (static archives are read once)
-LIBS     := $(DEPS)/lib/libcurl.a -larchive -lyajl_s -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz -lacl
-TESTLIBS := $(DEPS)/lib/libcurl.a -larchive -lyajl -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz -lacl
+# order matters: curl first; libz late (static archives are read once)
+LIBS     := $(DEPS)/lib/libcurl.a -lyajl_s -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
+TESTLIBS := $(DEPS)/lib/libcurl.a -lyajl -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
 GC       := -Wl,--gc-sections
 STATIC   := -static-pie $(GC) -Wl,-z,relro,-z,now,-z,noexecstack
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS)
