@@ -113,7 +113,11 @@ lint: headers tidy
 run: setup
 	+@$(MAKE) $(JOBS) all
 	@hack/run-example $(BUILD)
-bench: all
+$(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libcopyup.a
+	@mkdir -p $(@D)
+	$(call Q,LD)$(LINK) -o $@ $^ $(TESTLIBS)
+bench: all $(BUILD)/bench/streams
+	$(BUILD)/bench/streams
 	tests/bench/run --copyup $(BUILD)/copyup
 image: all
 	hack/build-image.sh $(BUILD)
