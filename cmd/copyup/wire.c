@@ -241,8 +241,9 @@ struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opt
         .cancel = o->cancel,
     };
     o->format = format_of(s->image_format);
-    if (o->compress.kind == COMPRESSION_ZSTD && o->format < 0)
-        o->format = IMAGE_FORMAT_OCI; /* Docker's format has no zstd layers */
+    bool layout_alone = s->oci_layout_path && (s->no_push || !s->repo) && !s->tar_path;
+    if (o->format < 0 && (o->compress.kind == COMPRESSION_ZSTD || layout_alone))
+        o->format = IMAGE_FORMAT_OCI; /* Docker's format has no zstd layers; few tools read it in an OCI layout */
     o->labels = &s->labels;
     o->ignore_paths = &s->ignore_paths;
     o->created_s = s->source_date_epoch >= 0 ? s->source_date_epoch : s->reproducible ? 0 : now_s;
