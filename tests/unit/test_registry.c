@@ -762,8 +762,9 @@ static void test_threads(void **state)
         pthread_join(t[i], NULL);
     for (size_t i = 0; i < 4; i++)
         no_error("thread", w[i].error);
-    /* the first for pushing, one after it was too old; the threads waited for each other's */
-    assert_int_equal(fixture_count(&fix, "/token"), 2);
+    /* The first for pushing, one after it was too old. The threads wait for each other's; one that was refused just
+     * before the renewal ended may ask once more, but never each for itself. */
+    assert_in_range(fixture_count(&fix, "/token"), 2, 3);
 }
 
 static int start(void **state)
