@@ -77,12 +77,6 @@ static struct err *explain(struct err *e, const char *fs, const char *state_dir)
 {
     if (!e)
         return NULL;
-    if (strcmp(fs, "overlay") == 0)
-        return err_hint(
-            e,
-            "'%s' is on the container's own root file system, which is an overlay itself: mount an emptyDir "
-            "volume there.",
-            state_dir);
     if (err_errno(e) == EPERM)
         return err_hint(e, "The pod may not mount: allow the calls unshare, mount and chroot in its seccomp profile "
                            "(seccompProfile of type Unconfined or Localhost), and Linux must be 5.11 or newer.");
@@ -91,6 +85,12 @@ static struct err *explain(struct err *e, const char *fs, const char *state_dir)
                         "An AppArmor profile refuses mounts (set appArmorProfile of type Unconfined or Localhost), or "
                         "'%s' belongs to a group that is not mapped.",
                         state_dir);
+    if (strcmp(fs, "overlay") == 0)
+        return err_hint(
+            e,
+            "'%s' is on the container's own root file system, which is an overlay itself: mount an emptyDir "
+            "volume there.",
+            state_dir);
     if (err_errno(e) == ENODEV)
         return err_hint(e, "The node's kernel has no overlayfs (module overlay).");
     return err_hint(e,

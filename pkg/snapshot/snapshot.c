@@ -126,27 +126,12 @@ static struct err *choose_forced(struct snapshotter *s, const char *name)
     return err_new(ERR_SETTING, "'%s' is not a snapshotter: overlay, copy", name);
 }
 
-static const char *first_reason(const struct err *e, struct buf *out)
+/* "overlayfs cannot be used on nfs: Invalid argument" */
+static void add_reason(struct buf *out, const struct err *e)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&text, &n);
-
-    if (f) {
-        err_print(f, e);
-        fclose(f);
-        char *line = text ? strchr(text, '\n') : NULL;
-        if (line && strncmp(line + 1, "  because: ", 11) == 0)
-            line = strchr(line + 1, '\n');
-        if (line)
-            *line = '\0';
-        buf_puts(out, text ? text : "");
-    }
-    free(text);
-    for (size_t i = 0; i < out->len; i++)
-        if (out->data[i] == '\n')
-            out->data[i] = ',';
-    return buf_str(out);
+    buf_printf(out, "%s%s", out->len ? ", " : "", err_message(e));
+    if (err_errno(e))
+        buf_printf(out, ": %s", strerror(err_errno(e)));
 }
 
 static struct err *choose(struct snapshotter *s)
@@ -160,10 +145,11 @@ static struct err *choose(struct snapshotter *s)
         s->ops = backends[i];
         struct err *e = s->ops->probe(s, &description);
         if (!e) {
-            s->description = all ? xasprintf("%s (%s)", description, first_reason(all, &why)) : steal(&description);
+            s->description = all ? xasprintf("%s (%s)", description, buf_str(&why)) : steal(&description);
             err_free(all);
             return NULL;
         }
+        add_reason(&why, e);
         all = err_join(all, err_wrap(e, "cannot keep root file systems with '%s'", s->ops->name));
     }
     return all;

@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -1061,6 +1062,103 @@ static void details(const struct place *p)
         die("unpacked capability differs");
 }
 
+/* A state directory on the container's own root file system, as it is in a pod without a volume. */
+static void on_an_overlay(const struct place *p)
+{
+    static const char *const names[] = { "lower", "upper", "work", "root" };
+    AUTO_FREE char *options =
+        xasprintf("userxattr,lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", p->state, p->state, p->state);
+    AUTO_FREE char *root = xasprintf("%s/root", p->state);
+    struct place on = { .owners = p->owners, .backend = "auto", .state = root };
+    struct snapshotter *forced = NULL;
+
+    now = "on an overlay";
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        AUTO_FREE char *dir = xasprintf("%s/%s", p->state, names[i]);
+
+        must(file_mkdirs(dir, 0755));
+    }
+    if (mount("overlay", root, "overlay", 0, options) < 0)
+        die("cannot mount an overlay: %s", strerror(errno));
+    AUTO_FREE char *build = xasprintf("%s/forced", root);
+    struct err *e = snapshotter_open(
+        &(struct snapshotter_opts){
+            .state_dir = root, .build_dir = build, .layer_space = "x", .backend = "overlay", .owners = p->owners },
+        &forced);
+    if (!e || err_kind(e) != ERR_POD)
+        die("an overlay on an overlay is not ERR_POD");
+    must_fail(e, "mount an emptyDir volume");
+    AUTO(snapshotter_free) struct snapshotter *s = open_snapshotter(&on);
+    if (strcmp(snapshotter_describe(s), "copy on overlay (overlayfs cannot be used on overlay: Invalid argument)") != 0)
+        die("described as '%s'", snapshotter_describe(s));
+    on.backend = "copy"; /* which expectations count */
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (strncmp(cases[i].name, "layers hide", 11) == 0 || strncmp(cases[i].name, "a layer's own", 13) == 0)
+            run_case(&on, s, &cases[i]);
+}
+
+static void bad_backend(const struct place *p)
+{
+    struct snapshotter *s = NULL;
+    AUTO_FREE char *build = xasprintf("%s/build", p->state);
+    struct err *e = snapshotter_open(
+        &(struct snapshotter_opts){
+            .state_dir = p->state, .build_dir = build, .layer_space = "x", .backend = "zfs", .owners = p->owners },
+        &s);
+
+    now = "bad back end";
+    if (!e || err_kind(e) != ERR_SETTING)
+        die("an unknown back end is not ERR_SETTING");
+    must_fail(e, "'zfs' is not a snapshotter");
+}
+
+struct racer {
+    struct snapshotter *s;
+    const struct buf *tar;
+    struct digest id;
+};
+
+static void *race(void *arg)
+{
+    struct racer *r = arg;
+    struct bytes b = { r->tar, 0 };
+
+    return snapshotter_unpack(r->s, &r->id, (struct source){ from_bytes, &b });
+}
+
+/* Several unpack the same layer: one wins, none fails. */
+static void races(const struct place *p)
+{
+    AUTO(snapshotter_free) struct snapshotter *s = open_snapshotter(p);
+    AUTO(buf_release) struct buf tar = BUF_INIT;
+    pthread_t threads[8];
+
+    now = "races";
+    make_tar(BASE, &tar);
+    struct racer r = { s, &tar, digest_bytes(tar.data, tar.len) };
+    for (size_t i = 0; i < 8; i++)
+        if (pthread_create(&threads[i], NULL, race, &r) != 0)
+            die("no thread");
+    for (size_t i = 0; i < 8; i++) {
+        void *e;
+
+        pthread_join(threads[i], &e);
+        must(e);
+    }
+    AUTO(rootfs_free) struct rootfs *root = NULL;
+    AUTO(buf_release) struct buf text = BUF_INIT;
+    must(rootfs_new(s, &r.id, 1, &root));
+    print_rootfs(p, root, &text);
+    if (!strstr(buf_str(&text), "f 644 5:6 d/y two\n"))
+        die("the layer is %s", buf_str(&text));
+    AUTO_FREE char *left = xasprintf("%s/build.%d", p->state, (int)getpid());
+    DIR *d = opendir(left);
+    for (struct dirent *e; (e = readdir(d));)
+        if (strncmp(e->d_name, "unpack", 6) == 0)
+            die("'%s' was left behind", e->d_name);
+    closedir(d);
+}
+
 static void in_both_maps(const char *tmp, const char *backend, void (*fn)(const struct place *))
 {
     struct place single = { .tmp = tmp, .owners = OWNER_RECORDED, .backend = backend };
@@ -1100,6 +1198,9 @@ OVERLAY(many_steps)
 OVERLAY(steps_and_forks)
 OVERLAY(failed_commit)
 OVERLAY(details)
+OVERLAY(on_an_overlay)
+OVERLAY(bad_backend)
+OVERLAY(races)
 COPY(layer_cases)
 COPY(unpack_rows)
 COPY(wrong_digest)
@@ -1113,14 +1214,25 @@ OVERLAY_ON_DISK(details)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layer_cases),          cmocka_unit_test(test_unpack_rows),
-        cmocka_unit_test(test_wrong_digest),         cmocka_unit_test(test_many_layers),
-        cmocka_unit_test(test_many_steps),           cmocka_unit_test(test_steps_and_forks),
-        cmocka_unit_test(test_failed_commit),        cmocka_unit_test(test_details),
-        cmocka_unit_test(test_layer_cases_on_disk),  cmocka_unit_test(test_layer_cases_copy),
-        cmocka_unit_test(test_unpack_rows_copy),     cmocka_unit_test(test_wrong_digest_copy),
-        cmocka_unit_test(test_many_layers_copy),     cmocka_unit_test(test_many_steps_copy),
-        cmocka_unit_test(test_steps_and_forks_copy), cmocka_unit_test(test_details_copy),
+        cmocka_unit_test(test_layer_cases),
+        cmocka_unit_test(test_unpack_rows),
+        cmocka_unit_test(test_wrong_digest),
+        cmocka_unit_test(test_many_layers),
+        cmocka_unit_test(test_many_steps),
+        cmocka_unit_test(test_steps_and_forks),
+        cmocka_unit_test(test_failed_commit),
+        cmocka_unit_test(test_details),
+        cmocka_unit_test(test_on_an_overlay),
+        cmocka_unit_test(test_bad_backend),
+        cmocka_unit_test(test_races),
+        cmocka_unit_test(test_layer_cases_on_disk),
+        cmocka_unit_test(test_layer_cases_copy),
+        cmocka_unit_test(test_unpack_rows_copy),
+        cmocka_unit_test(test_wrong_digest_copy),
+        cmocka_unit_test(test_many_layers_copy),
+        cmocka_unit_test(test_many_steps_copy),
+        cmocka_unit_test(test_steps_and_forks_copy),
+        cmocka_unit_test(test_details_copy),
         cmocka_unit_test(test_details_on_disk),
     };
 
