@@ -762,8 +762,10 @@ static void test_threads(void **state)
         pthread_join(t[i], NULL);
     for (size_t i = 0; i < 4; i++)
         no_error("thread", w[i].error);
-    /* The first for pushing, one after it was too old. The threads wait for each other's; one that was refused just
-     * before the renewal ended may ask once more, but never each for itself. */
+    /* One for pushing and one after it was too old: the threads wait for each other's. A pull that comes between the
+     * end of the old one and the new one finds neither, and asks for its own narrower scope: once, for it is then kept.
+     */
+    assert_int_equal(fixture_count(&fix, "pull%2Cpush"), 2);
     assert_in_range(fixture_count(&fix, "/token"), 2, 3);
 }
 
