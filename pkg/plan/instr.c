@@ -4,37 +4,15 @@
 #include <ctype.h>
 #include <string.h>
 
-/* ["a" "b"], as Docker's history shows lists */
-static void quote_list(const struct strs *l, struct buf *out)
+/* Takes the text of the history. */
+static void add_meta(struct stage_state *s, const struct df_instr *i, char *created_by)
 {
-    buf_putc(out, '[');
-    for (size_t i = 0; i < l->n; i++) {
-        buf_puts(out, i ? " \"" : "\"");
-        for (const char *c = l->items[i]; *c; c++) {
-            if (*c == '"' || *c == '\\')
-                buf_putc(out, '\\');
-            if (*c == '\n' || *c == '\t' || *c == '\r')
-                buf_puts(out, *c == '\n' ? "\\n" : *c == '\t' ? "\\t" : "\\r");
-            else
-                buf_putc(out, *c);
-        }
-        buf_putc(out, '"');
-    }
-    buf_putc(out, ']');
-}
-
-/* [a b] */
-static void plain_list(const struct strs *l, struct buf *out)
-{
-    buf_putc(out, '[');
-    for (size_t i = 0; i < l->n; i++)
-        buf_printf(out, "%s%s", i ? " " : "", l->items[i]);
-    buf_putc(out, ']');
+    state_add(s, STEP_META, i)->created_by = created_by;
 }
 
 static void done(struct stage_state *s, const struct df_instr *i, const char *text)
 {
-    state_add(s, STEP_META, i)->created_by = xasprintf("%s %s", df_keyword(i->kind), text);
+    add_meta(s, i, xasprintf("%s %s", df_keyword(i->kind), text));
 }
 
 static void replace(char **slot, char *value)
@@ -69,17 +47,18 @@ static struct err *meta_user(struct stage_state *s, const struct df_instr *i)
     return NULL;
 }
 
+/* BuildKit takes any number but 0, and the names of Linux. */
 static bool signal_valid(const char *text)
 {
     static const char *const names[] = { "ABRT", "ALRM",   "BUS",  "CHLD",   "CLD",   "CONT", "FPE",  "HUP",  "ILL",
                                          "INT",  "IO",     "IOT",  "KILL",   "PIPE",  "POLL", "PROF", "PWR",  "QUIT",
                                          "SEGV", "STKFLT", "STOP", "SYS",    "TERM",  "TRAP", "TSTP", "TTIN", "TTOU",
                                          "URG",  "USR1",   "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ" };
+    const char *digits = text + (*text == '+' || *text == '-');
     char *end;
-    long n = strtol(text, &end, 10);
 
-    if (end != text && !*end)
-        return n > 0 && n <= 64;
+    if (*digits && !digits[strspn(digits, "0123456789")])
+        return strspn(digits, "0") < strlen(digits) && strlen(digits) < 19;
     if (strncasecmp(text, "SIG", 3) == 0)
         text += 3;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -89,9 +68,9 @@ static bool signal_valid(const char *text)
         return false;
     if (text[5] == '\0')
         return true;
-    if (text[5] != (toupper((unsigned char)text[4]) == 'N' ? '+' : '-') || !isdigit((unsigned char)text[6]))
+    if (text[5] != (toupper((unsigned char)text[4]) == 'N' ? '+' : '-') || text[6] < '1' || text[6] > '9')
         return false;
-    n = strtol(text + 6, &end, 10);
+    long n = strtol(text + 6, &end, 10);
     return !*end && n >= 1 && n <= (text[5] == '+' ? 15 : 14);
 }
 
@@ -102,7 +81,7 @@ static struct err *meta_stopsignal(struct stage_state *s, const struct df_instr 
     TRY(state_expand(s, i->arg, &text));
     if (!signal_valid(text))
         return err_hint(err_new(ERR_DOCKERFILE, "'%s' is not a signal", text),
-                        "Give a name such as SIGTERM or a number from 1 to 64.");
+                        "Give a name such as SIGTERM or a number such as 15.");
     replace(&s->config.stop_signal, xstrdup(text));
     done(s, i, text);
     return NULL;
@@ -115,81 +94,34 @@ static struct err *meta_maintainer(struct stage_state *s, const struct df_instr 
     return NULL;
 }
 
-/* A port number at *text, which is moved behind it; false if there is none or it is too large. */
-static bool take_port(const char **text, unsigned long *ret_port)
-{
-    char *end;
-
-    if (!isdigit((unsigned char)**text))
-        return false;
-    *ret_port = strtoul(*text, &end, 10);
-    *text = end;
-    return *ret_port <= 65535;
-}
-
-/* "80", "80/TCP", "8000-8010/udp" */
-static bool parse_ports(const char *word, unsigned long *ret_first, unsigned long *ret_last, char ret_proto[8])
-{
-    const char *at = word;
-
-    if (!take_port(&at, ret_first))
-        return false;
-    *ret_last = *ret_first;
-    if (*at == '-') {
-        at++;
-        if (!take_port(&at, ret_last) || *ret_last < *ret_first)
-            return false;
-    }
-    (void)snprintf(ret_proto, 8, "%s", *at == '/' && at[1] ? at + 1 : "tcp");
-    for (char *c = ret_proto; *c; c++)
-        *c = (char)tolower((unsigned char)*c);
-    return (*at == '\0' || *at == '/') && strlen(at) < 8 &&
-           (strcmp(ret_proto, "tcp") == 0 || strcmp(ret_proto, "udp") == 0 || strcmp(ret_proto, "sctp") == 0);
-}
-
-/* seen: what the configuration has, because a range is too long for searching a list; shown: all ports of this one */
-static struct err *expose_one(struct stage_state *s, const char *word, struct map *seen, struct strs *shown)
-{
-    unsigned long first, last;
-    char proto[8];
-
-    if (!parse_ports(word, &first, &last, proto))
-        return err_hint(err_new(ERR_DOCKERFILE, "'%s' is not a port", word),
-                        "Write PORT, PORT/tcp, PORT/udp or FIRST-LAST/PROTOCOL with ports up to 65535.");
-    for (unsigned long p = first; p <= last; p++) {
-        AUTO_FREE char *port = xasprintf("%lu/%s", p, proto);
-
-        strs_add(shown, port);
-        if (map_get(seen, port))
-            continue;
-        map_set(seen, port, seen);
-        strs_add(&s->config.exposed_ports, port);
-    }
-    return NULL;
-}
-
+/* The words in byte order, as BuildKit has them; what the configuration has is not added again. */
 static struct err *meta_expose(struct stage_state *s, const struct df_instr *i)
 {
-    AUTO(strs_release) struct strs ports = { 0 }, shown = { 0 };
-    AUTO(buf_release) struct buf history = BUF_INIT;
-    AUTO(map_free) struct map *seen = map_new(NULL);
+    AUTO(strs_release) struct strs sorted = { 0 }, words = { 0 }, ports = { 0 };
+    AUTO(map_free) struct map *seen = map_new(NULL); /* a range is too long for searching a list */
     const struct words_opts opts = { .env = &s->env, .escape = s->plan->df->escape };
 
-    for (size_t n = 0; n < i->words.n; n++)
-        TRY(words_split(i->words.items[n], &opts, &ports));
+    strs_copy(&sorted, &i->words);
+    strs_sort(&sorted);
+    for (size_t n = 0; n < sorted.n; n++)
+        TRY(words_split(sorted.items[n], &opts, &words));
+    for (size_t n = 0; n < words.n; n++)
+        TRY(ports_parse(words.items[n], &ports));
     for (size_t n = 0; n < s->config.exposed_ports.n; n++)
         map_set(seen, s->config.exposed_ports.items[n], seen);
-    for (size_t n = 0; n < ports.n; n++)
-        TRY(expose_one(s, ports.items[n], seen, &shown));
-    plain_list(&shown, &history);
-    done(s, i, buf_str(&history));
+    for (size_t n = 0; n < ports.n; n++) {
+        if (map_get(seen, ports.items[n]))
+            continue;
+        map_set(seen, ports.items[n], seen);
+        strs_add(&s->config.exposed_ports, ports.items[n]);
+    }
+    add_meta(s, i, history_list("EXPOSE", &ports));
     return NULL;
 }
 
 static struct err *meta_volume(struct stage_state *s, const struct df_instr *i)
 {
     AUTO(strs_release) struct strs volumes = { 0 };
-    AUTO(buf_release) struct buf history = BUF_INIT;
 
     TRY(state_expand_list(s, &i->words, &volumes));
     for (size_t n = 0; n < volumes.n; n++) {
@@ -200,8 +132,7 @@ static struct err *meta_volume(struct stage_state *s, const struct df_instr *i)
         if (!strs_has(&s->config.volumes, v))
             strs_add(&s->config.volumes, v);
     }
-    plain_list(&volumes, &history);
-    done(s, i, buf_str(&history));
+    add_meta(s, i, history_list("VOLUME", &volumes));
     return NULL;
 }
 
@@ -219,22 +150,17 @@ void state_command(const struct stage_state *s, const struct df_command *c, stru
 
 static struct err *meta_cmd(struct stage_state *s, const struct df_instr *i)
 {
-    AUTO(buf_release) struct buf history = BUF_INIT;
-
     strs_release(&s->config.cmd);
     state_command(s, &i->command, &s->config.cmd);
     s->config.has_cmd = true;
     s->cmd_here = true;
-    quote_list(&s->config.cmd, &history);
-    done(s, i, buf_str(&history));
+    add_meta(s, i, history_quoted("CMD", &s->config.cmd));
     return NULL;
 }
 
 /* An ENTRYPOINT makes the base image's CMD meaningless; one given in this stage stays. */
 static struct err *meta_entrypoint(struct stage_state *s, const struct df_instr *i)
 {
-    AUTO(buf_release) struct buf history = BUF_INIT;
-
     strs_release(&s->config.entrypoint);
     state_command(s, &i->command, &s->config.entrypoint);
     s->config.has_entrypoint = true;
@@ -242,18 +168,14 @@ static struct err *meta_entrypoint(struct stage_state *s, const struct df_instr 
         strs_release(&s->config.cmd);
         s->config.has_cmd = false;
     }
-    quote_list(&s->config.entrypoint, &history);
-    done(s, i, buf_str(&history));
+    add_meta(s, i, history_quoted("ENTRYPOINT", &s->config.entrypoint));
     return NULL;
 }
 
 static struct err *meta_shell(struct stage_state *s, const struct df_instr *i)
 {
-    AUTO(buf_release) struct buf history = BUF_INIT;
-
     strs_copy(&s->config.shell, &i->words);
-    plain_list(&i->words, &history);
-    done(s, i, buf_str(&history));
+    add_meta(s, i, history_list("SHELL", &i->words));
     return NULL;
 }
 
@@ -274,7 +196,7 @@ static struct err *meta_healthcheck(struct stage_state *s, const struct df_instr
     strs_add(&h->test, i->health_none ? "NONE" : i->command.exec ? "CMD" : "CMD-SHELL");
     for (size_t n = 0; !i->health_none && n < i->command.args.n; n++)
         strs_add(&h->test, i->command.args.items[n]);
-    state_add(s, STEP_META, i)->created_by = xstrdup(i->text);
+    add_meta(s, i, history_health(h));
     return NULL;
 }
 

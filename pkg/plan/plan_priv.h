@@ -41,6 +41,16 @@ MUST_USE struct err *state_instr(struct stage_state *s, const struct df_instr *i
 /* The command line of a shell-form or exec-form command. */
 void state_command(const struct stage_state *s, const struct df_command *c, struct strs *ret_argv);
 
+/* ports.c: one word of EXPOSE: adds its ports as "80/tcp". */
+MUST_USE struct err *ports_parse(const char *word, struct strs *ports);
+
+/* history.c: the text for the history; the caller frees. */
+char *history_quoted(const char *keyword, const struct strs *l); /* CMD ["a" "b"] */
+char *history_list(const char *keyword, const struct strs *l);   /* VOLUME [/a /b] */
+char *history_health(const struct healthcheck *h);
+char *history_run(const struct stage_state *s, const struct step *st);
+char *history_copy(const struct step *st, const char *dest);
+
 /* plan.c: --from that is no stage: may it be an image? */
 MUST_USE struct err *plan_check_from(const struct plan *p, const char *from);
 

@@ -25,29 +25,6 @@ static void heredoc_command(const struct df_instr *i, struct step *st, struct st
     strs_take(line, buf_steal(&full));
 }
 
-/* "RUN |2 A=1 B=2 /bin/sh -c make": the values of declared ARGs that the command saw */
-static char *run_history(const struct stage_state *s, const struct step *st)
-{
-    AUTO(buf_release) struct buf out = BUF_INIT;
-    AUTO(buf_release) struct buf args = BUF_INIT;
-    size_t n = 0;
-
-    for (size_t k = 0; k < s->args.n; k++) {
-        const char *name = s->args.items[k], *value = env_get(&s->env, name);
-
-        if (vars_is_proxy(name))
-            continue;
-        buf_printf(&args, " %s=%s", name, value ? value : "");
-        n++;
-    }
-    buf_puts(&out, "RUN");
-    if (n)
-        buf_printf(&out, " |%zu%s", n, buf_str(&args));
-    for (size_t k = 0; k < st->argv.n; k++)
-        buf_printf(&out, " %s", st->argv.items[k]);
-    return buf_steal(&out);
-}
-
 static const char *workdir_of(const struct stage_state *s)
 {
     return s->config.workdir && *s->config.workdir ? s->config.workdir : "/";
@@ -69,7 +46,7 @@ struct err *state_run(struct stage_state *s, const struct df_instr *i)
     st->user = xstrdup(s->config.user ? s->config.user : "");
     st->cwd = xstrdup(workdir_of(s));
     st->network_none = network && strcmp(network, "none") == 0;
-    st->created_by = run_history(s, st);
+    st->created_by = history_run(s, st);
     return NULL;
 }
 
@@ -192,24 +169,6 @@ static struct err *copy_flags(const struct stage_state *s, const struct df_instr
     return NULL;
 }
 
-static char *copy_history(const struct df_instr *i, const struct step *st)
-{
-    AUTO(buf_release) struct buf out = BUF_INIT;
-
-    buf_puts(&out, df_keyword(i->kind));
-    for (size_t f = 0; f < i->n_flags; f++) {
-        buf_printf(&out, " --%s", i->flags[f].name);
-        if (i->flags[f].has_value)
-            buf_printf(&out, "=%s", i->flags[f].value);
-    }
-    for (size_t n = 0; n < st->n_files; n++)
-        buf_printf(&out, " <<%s", st->files[n].name);
-    for (size_t n = 0; n < st->sources.n; n++)
-        buf_printf(&out, " %s", st->sources.items[n]);
-    buf_printf(&out, " %s", st->dest);
-    return buf_steal(&out);
-}
-
 static struct err *copy_sources(struct stage_state *s, const struct df_instr *i, struct step *st)
 {
     for (size_t n = 0; n < i->words.n; n++) {
@@ -241,6 +200,6 @@ struct err *state_copy(struct stage_state *s, const struct df_instr *i)
         return err_hint(err_new(ERR_DOCKERFILE, "%s with several sources needs a destination that is a directory",
                                 df_keyword(i->kind)),
                         "Let the destination end with '/'.");
-    st->created_by = copy_history(i, st);
+    st->created_by = history_copy(st, dest);
     return NULL;
 }
