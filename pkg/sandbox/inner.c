@@ -48,28 +48,6 @@ static void report_result(const struct report_result *r)
 
 /* ---- the command ---- */
 
-static struct err *exec_error(int errnum, const char *program, const char *path)
-{
-    int code = errnum == ENOENT || errnum == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
-    struct err *e;
-
-    if (path)
-        e = err_new(ERR_COMMAND, "cannot run '%s': %s in PATH=%s", program,
-                    code == EXIT_NOT_FOUND ? "no such program" : strerror(errnum), path);
-    else if (errnum == ENOENT && access(program, F_OK) == 0)
-        e = err_new(ERR_COMMAND, "cannot run '%s': the interpreter or dynamic loader it needs is not in the image",
-                    program);
-    else if (errnum == ENOENT || errnum == ENOTDIR)
-        e = err_new(ERR_COMMAND, "cannot run '%s': no such file in the image", program);
-    else if (errnum == ENOEXEC)
-        e = err_new(ERR_COMMAND, "cannot run '%s': not a program of this platform, and no '#!' line", program);
-    else
-        e = err_new(ERR_COMMAND, "cannot run '%s': %s", program, strerror(errnum));
-    if (!path && strcmp(program, "/bin/sh") == 0 && errnum == ENOENT)
-        e = err_hint(e, "The image has no shell: use the exec form, RUN [\"program\", \"argument\"].");
-    return err_set_exit(e, code);
-}
-
 /* One after the other as execvp(3), but with the command's own PATH and no shell for files without '#!'. */
 static struct err *exec_in_path(struct orders *o, const char *program)
 {

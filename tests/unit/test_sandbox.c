@@ -60,6 +60,20 @@ static void put_file(const char *path, const char *text, mode_t mode)
     close(fd);
 }
 
+/* The beginning of a program for z/Architecture, which takes no kernel and no emulator; or of one for this machine. */
+static void put_elf(const char *path, bool own)
+{
+    unsigned char head[20] = { 0x7f, 'E', 'L', 'F', 2, 2, 1, [19] = 22 };
+    AUTO_FREE char *full = xasprintf("%s%s", root_dir, path);
+    AUTO_CLOSE int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    AUTO_CLOSE int fd = open(full, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0755);
+
+    if (own)
+        assert_int_equal(read(self, head, sizeof(head)), sizeof(head));
+    assert_null(file_write_all(fd, head, sizeof(head)));
+    assert_int_equal(fchmod(fd, 0755), 0);
+}
+
 static void put_dir(const char *path)
 {
     AUTO_FREE char *full = xasprintf("%s%s", root_dir, path);
@@ -101,6 +115,9 @@ static int make_fixture(void **state)
     put_file("/etc/not-a-program", "text\n", 0644);
     put_file("/bin/no-interpreter", "#!/not/there\n", 0755);
     put_file("/bin/no-format", "just words\n", 0755);
+    put_elf("/bin/foreign", false);
+    put_file("/bin/foreign-script", "#! /bin/foreign -x\n", 0755);
+    put_elf("/bin/damaged", true);
     put_busybox();
     assert_int_equal(setenv("COPYUP_TEST_SECRET", strchr(SECRET, '=') + 1, 1), 0);
     return 0;
@@ -587,6 +604,10 @@ static struct err *check_not_started(const struct sandbox *sb, void *ctx)
         { "/etc/not-a-program", 126, "Permission denied" },
         { "/bin", 126, "Permission denied" },
         { "/bin/no-format", 126, "not a program of this platform" },
+        { "/bin/foreign", 126, "it is a program for s390x, this node runs " },
+        { "/bin/foreign-script", 126, "its interpreter '/bin/foreign' is a program for s390x" },
+        { "foreign", 126, "cannot run '/bin/foreign'" },
+        { "/bin/damaged", 126, "damaged" },
         { "", 127, "empty" },
     };
 

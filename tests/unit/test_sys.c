@@ -8,6 +8,7 @@
 #include "sys/file.h"
 #include "sys/owner.h"
 #include "sys/path.h"
+#include "sys/program.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -166,6 +167,95 @@ static void test_remove_unwritable_tree(void **state)
     assert_int_equal(access("/etc/passwd", F_OK), 0);
 }
 
+/* ---- programs ---- */
+
+#define ELF(class, data, m0, m1)                                                                                       \
+    {                                                                                                                  \
+        0x7f, 'E', 'L', 'F', class, data, 1, [18] = (m0), [19] = (m1)                                                  \
+    }
+#define SCRIPT(words, interpreter)                                                                                     \
+    {                                                                                                                  \
+        { .text = words }, sizeof(words) - 1, NULL, interpreter                                                        \
+    }
+
+static const struct {
+    union {
+        unsigned char head[300];
+        char text[300];
+    } u;
+    size_t len;
+    const char *arch, *interpreter;
+} programs[] = {
+    { { ELF(2, 1, 62, 0) }, 20, "amd64", "" },
+    { { ELF(1, 1, 3, 0) }, 20, "386", "" },
+    { { ELF(2, 1, 183, 0) }, 20, "arm64", "" },
+    { { ELF(1, 1, 40, 0) }, 20, "arm", "" },
+    { { ELF(2, 1, 21, 0) }, 20, "ppc64le", "" },
+    { { ELF(2, 2, 0, 21) }, 20, "ppc64", "" },
+    { { ELF(2, 2, 0, 22) }, 20, "s390x", "" },
+    { { ELF(2, 1, 243, 0) }, 20, "riscv64", "" },
+    { { ELF(2, 1, 2, 1) }, 20, "loong64", "" },
+    { { ELF(2, 1, 0x33, 0x33) }, 20, "an unknown machine", "" },
+    { { ELF(9, 9, 62, 0) }, 20, "an unknown machine", "" },
+    { { ELF(2, 1, 62, 0) }, 19, NULL, "" },
+    SCRIPT("#!/bin/sh\necho", "/bin/sh"),
+    SCRIPT("#! \t/usr/bin/env -S a\n", "/usr/bin/env"),
+    SCRIPT("#!/bin/sh", "/bin/sh"),
+    SCRIPT("#!", ""),
+    SCRIPT("#!\n/bin/sh", ""),
+    SCRIPT("#!   ", ""),
+    SCRIPT("# !/bin/sh", ""),
+    SCRIPT("", ""),
+    { { .text = "#!/\0b" }, 5, NULL, "/" },
+};
+
+static void test_program_parse(void **state)
+{
+    char longest[600];
+    struct program p;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+        const char *want = programs[i].arch;
+
+        program_parse(programs[i].u.head, programs[i].len, &p);
+        if (!want != !p.arch || (want && strcmp(want, p.arch) != 0) ||
+            strcmp(p.interpreter, programs[i].interpreter) != 0)
+            fail_msg("row %zu gives %s and '%s'", i, p.arch ? p.arch : "nothing", p.interpreter);
+    }
+    memset(longest, 'x', sizeof(longest));
+    memcpy(longest, "#!/", 3);
+    program_parse(longest, sizeof(longest), &p);
+    assert_int_equal(strlen(p.interpreter), PROGRAM_HEAD_BYTES - 2);
+}
+
+static void write_program(const char *name, const char *text)
+{
+    AUTO_CLOSE int fd = openat(tmp_fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0755);
+
+    must(file_write_all(fd, text, strlen(text)));
+}
+
+static void test_program_find(void **state)
+{
+    AUTO_FREE char *file = NULL;
+    struct program p;
+
+    (void)state;
+    assert_int_equal(fchdir(tmp_fd), 0);
+    write_program("outer", "#!inner -x\n");
+    write_program("inner", "#!/proc/self/exe\n");
+    write_program("circle", "#!circle\n");
+    assert_true(program_find("outer", &p, &file));
+    assert_string_equal(file, "/proc/self/exe");
+    assert_true(p.arch && program_is_native(p.arch));
+    assert_false(program_find("circle", &p, &file));
+    assert_false(program_find("absent", &p, &file));
+    assert_true(program_is_native(program_host_arch()));
+    assert_false(program_is_native("an unknown machine"));
+    assert_false(program_is_native("s390") && program_is_native("arm"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +266,8 @@ int main(void)
         cmocka_unit_test(test_recorded_owner),
         cmocka_unit_test(test_owner_table),
         cmocka_unit_test(test_remove_unwritable_tree),
+        cmocka_unit_test(test_program_parse),
+        cmocka_unit_test(test_program_find),
     };
 
     return cmocka_run_group_tests_name("sys", tests, setup, teardown);
