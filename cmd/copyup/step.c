@@ -83,7 +83,7 @@ static struct err *prepare(struct step_ctx *c)
     AUTO_FREE char *dockerfile_path = NULL;
     AUTO(strs_release) struct strs args = { 0 };
     resolve_build_args(c->s, &args);
-    struct plan_opts opts = { .build_args = args, .target = c->s->target };
+    struct plan_opts opts = { .build_args = args, .contexts = c->s->build_contexts, .target = c->s->target };
 
     opts.build_platform = platform_host();
     opts.target_platform = opts.build_platform;

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define LAYOUT_SCHEME "oci-layout://" /* as plan_source has it */
+
 /* A sink into memory, for small documents. */
 struct bounded {
     struct buf data;
@@ -20,10 +22,9 @@ static struct err *bounded_add(void *ctx, const void *p, size_t n)
     return NULL;
 }
 
-static struct err *no_platform(const struct ref *ref, const struct image_index *x, const struct platform *wanted)
+struct err *base_no_platform(const char *name, const struct image_index *x, const struct platform *wanted)
 {
     AUTO(buf_release) struct buf have = BUF_INIT;
-    AUTO_FREE char *name = ref_familiar(ref);
     char text[256];
 
     for (size_t i = 0; i < x->n_entries; i++) {
@@ -56,6 +57,7 @@ static struct err *get_image_manifest(struct build *b, const struct ref *ref, co
     struct fetched_manifest doc = { 0 };
     AUTO(index_release) struct image_index index = { 0 };
     AUTO(ref_release) struct ref by_digest = { 0 };
+    AUTO_FREE char *name = ref_familiar(ref);
     enum manifest_kind kind;
 
     TRY(get_manifest(b, ref, &doc));
@@ -65,7 +67,7 @@ static struct err *get_image_manifest(struct build *b, const struct ref *ref, co
 
         e = index_parse(doc.text, doc.len, &index);
         if (!e && !(entry = index_choose(&index, platform)))
-            e = no_platform(ref, &index, platform);
+            e = base_no_platform(name, &index, platform);
         fetched_manifest_release(&doc);
         if (!e) {
             ref_copy(&by_digest, ref);
@@ -103,6 +105,16 @@ static struct err *base_fetch(struct build *b, struct base_image *base, const st
     return err_wrap(get_config(b, base), "cannot use image '%s'", name);
 }
 
+static struct err *base_find(struct build *b, struct base_image *base, const char *text,
+                             const struct platform *platform)
+{
+    if (strncmp(text, LAYOUT_SCHEME, strlen(LAYOUT_SCHEME)) == 0)
+        return layout_fetch(base, text + strlen(LAYOUT_SCHEME), platform);
+    TRY(ref_parse(text, &base->ref));
+    ref_default_tag(&base->ref);
+    return base_fetch(b, base, platform);
+}
+
 struct err *base_get(struct build *b, const char *text, const struct platform *platform, struct base_image **ret)
 {
     char platform_text[256];
@@ -113,11 +125,7 @@ struct err *base_get(struct build *b, const char *text, const struct platform *p
     if (!base) {
         base = xcalloc(1, sizeof(*base));
         config_init(&base->config, platform);
-        struct err *e = ref_parse(text, &base->ref);
-        if (!e) {
-            ref_default_tag(&base->ref);
-            e = base_fetch(b, base, platform);
-        }
+        struct err *e = base_find(b, base, text, platform);
         if (e) {
             base_free(base);
             return e;
@@ -138,6 +146,7 @@ void base_free(void *p)
     manifest_release(&base->manifest);
     config_release(&base->config);
     ref_release(&base->ref);
+    free(base->layout);
     free(base);
 }
 
@@ -158,9 +167,9 @@ struct err *layer_open(struct build *b, const struct layer *l, int *ret_fd)
     TRY(store_open_blob(b->o.store, &l->desc.digest, l->desc.size_bytes, ret_fd));
     if (*ret_fd >= 0)
         return NULL;
-    if (!l->origin.path)
+    if (!l->origin.path && !l->layout)
         return err_new(ERR_DISK, "layer %s is no longer in the state directory", l->desc.digest.text);
-    TRY(pull_to_store(b, &l->origin, &l->desc));
+    TRY(l->layout ? layout_pull(b, l->layout, &l->desc) : pull_to_store(b, &l->origin, &l->desc));
     TRY(store_open_blob(b->o.store, &l->desc.digest, l->desc.size_bytes, ret_fd));
     if (*ret_fd < 0)
         return err_new(ERR_DISK, "layer %s vanished from the state directory", l->desc.digest.text);
@@ -175,7 +184,7 @@ struct unpack_ctx {
 static struct err *unpack_one(void *ctx, size_t i)
 {
     struct unpack_ctx *u = ctx;
-    const struct layer l = { u->base->manifest.layers[i], u->base->config.diff_ids[i], u->base->ref };
+    const struct layer l = base_layer(u->base, i);
     AUTO_CLOSE int fd = -1;
 
     TRY(cancel_check(u->b->o.cancel));
@@ -186,10 +195,15 @@ static struct err *unpack_one(void *ctx, size_t i)
                     i + 1);
 }
 
+struct layer base_layer(const struct base_image *base, size_t i)
+{
+    return (struct layer){ base->manifest.layers[i], base->config.diff_ids[i], base->ref, base->layout };
+}
+
 struct err *base_unpack(struct build *b, struct base_image *base)
 {
     struct unpack_ctx u = { b, base };
-    AUTO_FREE char *name = ref_familiar(&base->ref);
+    AUTO_FREE char *name = base->layout ? xstrdup(base->layout) : ref_familiar(&base->ref);
 
     if (base->unpacked)
         return NULL;

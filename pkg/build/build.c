@@ -33,6 +33,7 @@ void build_free(struct build *b)
     /* forks before what they were forked from: a stage only refers to stages that were started before it was done */
     for (size_t i = b->o.plan->n_stages; i-- > 0;)
         stage_release(&b->stages[i]);
+    sources_release(b);
     map_free(b->bases);
     free(b->stages);
     manifest_release(&b->manifest);

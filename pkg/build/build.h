@@ -52,7 +52,14 @@ struct build_opts { /* all borrowed */
 
     enum snapshot_mode snapshot_mode;
     struct compress_opts compress;
-    int format;                      /* enum image_format, or -1: as the base image's, Docker's for scratch */
+    int format; /* enum image_format, or -1: as the base image's, Docker's for scratch */
+    /* The bytes of a secret for RUN --mount=type=secret, which may hold NULs; NULL: there is none of that id. */
+    const void *(*find_secret)(void *ctx, const char *id, size_t *ret_len);
+    /* The agent's socket for RUN --mount=type=ssh by its id; NULL: there is none. */
+    const char *(*find_agent)(void *ctx, const char *id);
+    /* A named context that is not a directory (a repository, an archive): fetched into a directory, once. */
+    struct err *(*fetch_context)(void *ctx, const char *place, char **ret_dir);
+    void *ctx;                       /* of the three above */
     const struct strs *labels;       /* NAME=VALUE, set last */
     const struct strs *ignore_paths; /* never part of a layer */
     int64_t created_s;               /* the image's and its history's time */

@@ -6,11 +6,12 @@
 #include "base/vec.h"
 #include "build/build.h"
 
-/* A layer of an image: one of a base (origin says where its blob can be had) or one of ours (origin.path is NULL). */
+/* A layer of an image: one of a base (origin or layout says where its blob can be had) or one of ours. */
 struct layer {
     struct descriptor desc;
     struct digest diff_id;
-    struct ref origin; /* borrowed from the base image */
+    struct ref origin;  /* of a registry's image, borrowed from it; else origin.path is NULL */
+    const char *layout; /* of an OCI layout's image: its directory, borrowed; else NULL */
 };
 
 struct layers {
@@ -20,7 +21,8 @@ struct layers {
 
 /* An image that a FROM or COPY --from names. Its layers are fetched when a root file system is wanted, not before. */
 struct base_image {
-    struct ref ref;
+    struct ref ref; /* empty for an image of an OCI layout */
+    char *layout;   /* the layout's directory, NULL for an image of a registry */
     struct manifest manifest;
     struct image_config config;
     bool unpacked;
@@ -39,7 +41,9 @@ struct stage_run {
 
 struct build {
     struct build_opts o;
-    struct map *bases; /* "reference|platform" -> struct base_image */
+    struct map *bases;      /* "reference|platform" -> struct base_image */
+    struct context **named; /* plan_opts.contexts that are directories, opened on first use */
+    struct rootfs *empty;   /* the root of "scratch" as a source, made on first use */
     struct stage_run *stages;
     char created[32];
     struct progress_step now; /* the step in progress */
@@ -56,11 +60,43 @@ MUST_USE struct err *base_get(struct build *b, const char *text, const struct pl
                               struct base_image **ret);
 /* Pulls and unpacks what is not here yet, in parallel. */
 MUST_USE struct err *base_unpack(struct build *b, struct base_image *base);
+/* Layer number i as a layer of a stage. */
+struct layer base_layer(const struct base_image *base, size_t i);
 /* Its root for reading. */
 MUST_USE struct err *base_view(struct build *b, struct base_image *base, int *ret_root_fd);
 /* The layer's blob as a file, fetched if it is not here. */
 MUST_USE struct err *layer_open(struct build *b, const struct layer *l, int *ret_fd);
 void base_free(void *base);
+/* The error for an image that does not exist for a platform; it lists those that do. */
+struct err *base_no_platform(const char *name, const struct image_index *x, const struct platform *wanted);
+
+/* layout.c: an image of an OCI layout directory, "DIRECTORY[:TAG][@DIGEST]". */
+MUST_USE struct err *layout_fetch(struct base_image *base, const char *place, const struct platform *platform);
+/* Copies a blob of the layout into the store; its digest is verified. */
+MUST_USE struct err *layout_pull(struct build *b, const char *layout, const struct descriptor *desc);
+
+/* source.c: the root that files come from. A stage is built now if it was not. All borrowed from b. */
+struct source_root {
+    int fd;
+    const struct ignore *ignore; /* of a context; may be NULL */
+    struct rootfs *rootfs;       /* of a stage or image; NULL for a context */
+};
+MUST_USE struct err *source_open(struct build *b, const struct plan_source *s, const struct platform *platform,
+                                 struct source_root *ret);
+/* What a cache filled from this source depends on: the layers of a stage or image, the place of a context. */
+MUST_USE struct err *source_identity(struct build *b, const struct plan_source *s, const struct platform *platform,
+                                     struct hasher *h);
+void sources_release(struct build *b);
+
+/* run_mounts.c: RUN --mount, from the plan to what the sandbox mounts. */
+struct run_mounts;
+MUST_USE struct err *run_mounts_new(struct build *b, const struct stage_run *st, const struct step *step,
+                                    struct run_mounts **ret);
+const struct run_mount *run_mounts_list(const struct run_mounts *m, size_t *ret_n); /* borrowed */
+/* Sets the secrets that are variables. */
+void run_mounts_env(const struct run_mounts *m, struct strs *env);
+void run_mounts_free(struct run_mounts *m);
+DEFINE_CLEANUP(struct run_mounts *, run_mounts_free);
 
 /* stage.c */
 MUST_USE struct err *stage_build(struct build *b, size_t index);

@@ -24,7 +24,8 @@ static const char *media_compression(const char *media_type)
 static struct err *set_media(const struct build *b, enum image_format format, const struct layer *l,
                              struct descriptor *d)
 {
-    const char *how = l->origin.path ? media_compression(d->media_type) : compression_name(b->o.compress.kind);
+    const char *how =
+        l->origin.path || l->layout ? media_compression(d->media_type) : compression_name(b->o.compress.kind);
     const char *media = manifest_layer_media(format, how);
 
     if (strstr(d->media_type, "foreign") || strstr(d->media_type, "nondistributable"))

@@ -28,11 +28,8 @@ static struct err *start_from_image(struct build *b, size_t index)
     TRY(base_get(b, ps->image, &ps->platform, &st->base));
     st->format = st->base->manifest.format;
     config_copy(&st->config, &st->base->config);
-    for (size_t i = 0; i < st->base->manifest.n_layers; i++) {
-        struct layer l = { st->base->manifest.layers[i], st->base->config.diff_ids[i], st->base->ref };
-
-        vec_push(&st->layers, l);
-    }
+    for (size_t i = 0; i < st->base->manifest.n_layers; i++)
+        vec_push(&st->layers, base_layer(st->base, i));
     return plan_stage(b->o.plan, index, &st->base->config, NULL, &st->plan);
 }
 
@@ -64,6 +61,7 @@ static struct err *stage_start(struct build *b, size_t index)
         [PLAN_BASE_SCRATCH] = start_from_scratch,
         [PLAN_BASE_STAGE] = start_from_stage,
         [PLAN_BASE_IMAGE] = start_from_image,
+        [PLAN_BASE_NAMED] = start_from_scratch, /* its files are copied by the first step of the plan */
     };
     const struct plan_stage *ps = &b->o.plan->stages[index];
     const struct srcpos pos = place_of(b, b->o.plan->df->instrs[ps->first].line);

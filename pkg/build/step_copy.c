@@ -15,46 +15,6 @@ static bool find_owner(void *find_ctx, const char *path, struct owner *ret_owner
     return rootfs_find_owner(find_ctx, path, ret_owner);
 }
 
-/* A bare word after --from that is no stage is more often a misspelt stage than an image. */
-static struct err *explain_from(const struct build *b, const char *name, struct err *e)
-{
-    AUTO(buf_release) struct buf names = BUF_INIT;
-
-    if (!e || strpbrk(name, "/:@.") || err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT)
-        return e;
-    for (size_t i = 0; i < b->o.plan->n_stages; i++)
-        if (b->o.plan->stages[i].name)
-            buf_printf(&names, "%s%s", names.len ? ", " : "", b->o.plan->stages[i].name);
-    e = err_set_kind(err_wrap(e, "--from=%s names no stage, and no image of that name could be used", name),
-                     ERR_DOCKERFILE);
-    return err_hint(e, "The named stages are: %s.", names.len ? buf_str(&names) : "none");
-}
-
-/* The root that the sources are in: a stage (built now if it was not), an image, or the context. */
-static struct err *open_source(struct build *b, const struct step *step, const struct platform *platform,
-                               struct copy_spec *spec)
-{
-    struct base_image *image;
-    struct rootfs *r;
-
-    spec->from_image = step->from_stage || step->from_image;
-    if (step->from_stage) {
-        TRY(stage_build(b, step->from_index));
-        TRY(stage_rootfs(b, step->from_index, &r));
-        spec->find_ctx = r;
-        return rootfs_view(r, &spec->from_fd);
-    }
-    if (step->from_image) {
-        TRY(explain_from(b, step->from_image, base_get(b, step->from_image, platform, &image)));
-        TRY(base_view(b, image, &spec->from_fd));
-        spec->find_ctx = image->rootfs;
-        return NULL;
-    }
-    spec->from_fd = context_fd(b->o.context);
-    spec->ignore = context_ignore(b->o.context);
-    return NULL;
-}
-
 static struct err *copy_all(struct build *b, const struct step *step, int root_fd, struct copy_spec *spec)
 {
     struct copy_stats stats;
@@ -108,10 +68,15 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
                               .note_owner = note_owner,
                               .find_owner = find_owner,
                               .cancel = b->o.cancel };
+    struct source_root source = { .fd = -1 };
     const char *root;
     int root_fd;
 
-    TRY(open_source(b, step, &st->config.platform, &spec));
+    TRY(source_open(b, &step->from, &st->config.platform, &source));
+    spec.from_fd = source.fd;
+    spec.from_image = source.rootfs != NULL;
+    spec.find_ctx = source.rootfs;
+    spec.ignore = source.ignore;
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = copy_step(b, r, step, root_fd, &spec);
     if (e) {

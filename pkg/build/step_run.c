@@ -55,56 +55,53 @@ static void show_output(void *ctx, const char *p, size_t n)
     progress->output(progress->ctx, p, n);
 }
 
-/* A here-document with #! is a program: it is bound into the root for the time of the RUN. */
-static struct err *write_script(struct build *b, const struct step *step, char **ret_path)
+static void set_env(const struct step *step, const struct user_ids *user, const struct run_mounts *mounts,
+                    struct strs *ret_env)
 {
-    AUTO_FREE char *path = xasprintf("%s/script-%d", store_build_dir(b->o.store), step->line);
-
-    TRY(file_write_atomic(path, step->script, strlen(step->script), 0755));
-    *ret_path = steal(&path);
-    return NULL;
+    strs_copy(ret_env, &step->env);
+    if (!env_get(ret_env, "HOME"))
+        env_set(ret_env, "HOME", user->home);
+    run_mounts_env(mounts, ret_env);
 }
 
-static struct err *run_command(struct build *b, const struct step *step, const char *root, const struct user_ids *user)
+static void wipe_env(struct strs *env)
 {
-    AUTO_FREE char *script = NULL, *target = NULL;
-    struct run_mount mount = { .readonly = true };
+    for (size_t i = 0; i < env->n; i++) /* there may be secrets in it */
+        explicit_bzero(env->items[i], strlen(env->items[i]));
+    strs_release(env);
+}
+
+static struct err *run_command(struct build *b, const struct step *step, const char *root, const struct user_ids *user,
+                               const struct run_mounts *mounts)
+{
     struct run_spec spec = { .root = root,
                              .argv = step->argv, /* borrowed: sandbox_run only reads them */
                              .cwd = step->cwd,
                              .user = *user,
                              .network = step->network_none ? RUN_NETWORK_NONE : RUN_NETWORK_DEFAULT,
-                             .mounts = &mount,
                              .output = show_output,
                              .ctx = b };
     struct run_result result;
-    AUTO(strs_release) struct strs env = { 0 };
 
-    strs_copy(&env, &step->env);
-    if (!env_get(&env, "HOME"))
-        env_set(&env, "HOME", user->home);
-    spec.env = env;
-    if (step->script) {
-        TRY(write_script(b, step, &script));
-        target = xasprintf("/dev/pipes/%s", step->script_name);
-        mount.source = script;
-        mount.target = target;
-        spec.n_mounts = 1;
-    }
-    TRY(sandbox_run(b->o.sandbox, &spec, &result));
-    return check_result(b, step, &result);
+    spec.mounts = run_mounts_list(mounts, &spec.n_mounts);
+    set_env(step, user, mounts, &spec.env);
+    struct err *e = sandbox_run(b->o.sandbox, &spec, &result);
+    wipe_env(&spec.env);
+    return e ? e : check_result(b, step, &result);
 }
 
 struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step)
 {
+    AUTO(run_mounts_free) struct run_mounts *mounts = NULL;
     struct user_ids user = { 0 };
     const char *root;
     int root_fd;
 
+    TRY(run_mounts_new(b, st, step, &mounts));
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = user_lookup(root_fd, *step->user ? step->user : "0", &user);
     if (!e)
-        e = run_command(b, step, root, &user);
+        e = run_command(b, step, root, &user, mounts);
     const struct owner new_files = { .uid = user.uid, .gid = user.gid };
     user_ids_release(&user);
     if (e) {

@@ -31,6 +31,10 @@ MUST_USE struct err *context_find(int root_fd, const char *path, const struct ig
 /* Opens the directory `real` (as context_find gives it: no symlinks), or what else it is with flags. */
 MUST_USE struct err *context_open_real(int root_fd, const char *real, int flags, int *ret_fd);
 
+/* The paths below the directory `real` ("a/b", the highest of each; parents of what is included again are not among
+ * them) that `ignore` leaves out. Appends to ret_paths. */
+MUST_USE struct err *context_hidden(int root_fd, const char *real, const struct ignore *ignore, struct strs *ret_paths);
+
 /* Does any component have a wildcard (an escaped one is none)? */
 bool context_has_wildcard(const char *pattern);
 /* The paths below root_fd ("a/b", no leading '/') that `pattern` (Go filepath.Match, per component; a pattern without

@@ -126,7 +126,8 @@ enum df_sharing { DF_SHARING_SHARED, DF_SHARING_PRIVATE, DF_SHARING_LOCKED };
 struct df_mount {
     enum df_mount_type type;
     char *from, *source, *target, *id, *env; /* NULL = not given */
-    bool readonly, required;
+    bool readonly; /* as BuildKit: true for a bind without rw, false for a cache and a tmpfs without ro */
+    bool required;
     enum df_sharing sharing;
     uint64_t size_bytes;    /* tmpfs; 0 = none given */
     int64_t mode, uid, gid; /* -1 = not given */
@@ -137,6 +138,8 @@ MUST_USE struct err *df_parse_mount(const char *text, struct df_mount *ret_mount
 struct words_opts;
 MUST_USE struct err *df_expand_mount(const char *text, const struct words_opts *opts, struct df_mount *ret_mount);
 void df_mount_release(struct df_mount *m);
+/* What `from=` of RUN --mount's value says, which takes no variables; NULL if it is not given. The caller frees. */
+MUST_USE struct err *df_mount_from(const char *text, char **ret_from);
 
 struct df_health {
     int64_t interval_ns, timeout_ns, start_period_ns, start_interval_ns, retries; /* 0 = not given */

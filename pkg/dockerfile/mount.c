@@ -352,6 +352,19 @@ void df_mount_release(struct df_mount *m)
     *m = (struct df_mount){ .mode = -1, .uid = -1, .gid = -1 };
 }
 
+struct err *df_mount_from(const char *text, char **ret_from)
+{
+    struct strs fields = { 0 };
+    struct err *e = csv_fields(text, &fields);
+
+    *ret_from = NULL;
+    for (size_t i = 0; !e && i < fields.n; i++)
+        if (strncasecmp(fields.items[i], "from=", 5) == 0)
+            replace(ret_from, fields.items[i] + 5);
+    strs_release(&fields);
+    return e;
+}
+
 /* The stage that a mount is from is needed before variables are known. */
 struct err *mount_precheck(const char *text)
 {

@@ -8,7 +8,7 @@ static const struct {
     const char *flags[8];
 } executed[] = {
     { DF_FROM, { "platform" } },
-    { DF_RUN, { "network" } },
+    { DF_RUN, { "mount", "network" } },
     { DF_COPY, { "from", "chown", "chmod", "exclude", "parents", "link" } },
     { DF_ADD, { "chown", "chmod", "exclude", "link", "unpack" } },
     { DF_HEALTHCHECK, { "interval", "timeout", "start-period", "start-interval", "retries" } },

@@ -24,10 +24,18 @@ bool plan_find_stage(const struct plan *p, const char *text, size_t *ret_index)
     return false;
 }
 
-/* A base is a stage above, or "scratch", or an image. */
+static void base_of_context(const struct plan *p, struct plan_stage *st, size_t context)
+{
+    st->image = plan_context_image(p, context);
+    st->base = st->image ? PLAN_BASE_IMAGE : PLAN_BASE_NAMED;
+    st->base_named = context;
+}
+
+/* A base is a stage above, or "scratch", or a named context, or an image. */
 static struct err *set_base(const struct plan *p, struct plan_stage *st, const char *base)
 {
     AUTO(ref_release) struct ref ref = { 0 };
+    size_t context;
 
     if (!*base)
         return err_hint(
@@ -42,6 +50,10 @@ static struct err *set_base(const struct plan *p, struct plan_stage *st, const c
     }
     if (strcmp(base, "scratch") == 0) {
         st->base = PLAN_BASE_SCRATCH;
+        return NULL;
+    }
+    if (plan_find_context(p, base, &context)) {
+        base_of_context(p, st, context);
         return NULL;
     }
     TRY(ref_parse(base, &ref));
@@ -72,11 +84,16 @@ static struct err *add_stage(struct plan *p, size_t first)
     const struct df_instr *from = &p->df->instrs[first];
     const struct words_opts opts = { .env = &p->global_env, .escape = p->df->escape };
     AUTO_FREE char *base = NULL;
+    size_t context = 0;
     struct plan_stage *st = &p->stages[p->n_stages];
 
     *st = (struct plan_stage){ .first = first, .last = first + 1 };
+    st->replaced = from->stage_name && plan_find_context(p, from->stage_name, &context);
     TRY(words_expand(from->arg, &opts, &base));
-    TRY(set_base(p, st, base));
+    if (st->replaced)
+        base_of_context(p, st, context);
+    else
+        TRY(set_base(p, st, base));
     p->n_stages++; /* from here on plan_free() knows what it holds */
     st->name = from->stage_name ? xstrdup(from->stage_name) : NULL;
     return set_platform(p, st, from);
@@ -99,7 +116,7 @@ static struct err *add_stages(struct plan *p)
 
         if (df->instrs[k].kind == DF_FROM)
             TRY(err_at(add_stage(p, k), &pos));
-        else
+        else if (!p->stages[p->n_stages - 1].replaced)
             p->stages[p->n_stages - 1].last = k + 1;
     }
     return NULL;
@@ -123,29 +140,37 @@ static struct err *set_target(struct plan *p)
 
 static struct err *mark(struct plan *p, size_t index, unsigned char *on_path);
 
-struct err *plan_check_from(const struct plan *p, const char *from)
+static struct err *mark_source(struct plan *p, const char *text, unsigned char *on_path)
 {
-    AUTO(ref_release) struct ref ref = { 0 };
+    struct plan_source source = { 0 };
 
-    if (from[strspn(from, "0123456789")] == '\0')
-        return err_hint(err_new(ERR_DOCKERFILE, "there is no stage %s", from), "Stages are numbered 0 to %zu.",
-                        p->n_stages - 1);
-    if (strchr(from, '$'))
-        return err_hint(err_new(ERR_DOCKERFILE, "variables are not replaced in --from=%s", from),
-                        "Write FROM with the variable and AS NAME above, with its ARG before the first FROM, and copy "
-                        "from that NAME.");
-    return err_wrap(ref_parse(from, &ref), "--from=%s is neither a stage nor an image", from);
+    if (!text || !*text)
+        return NULL;
+    TRY(plan_find_source(p, text, &source));
+    struct err *e = source.kind == PLAN_SOURCE_STAGE ? mark(p, source.index, on_path) : NULL;
+    plan_source_release(&source);
+    return e;
+}
+
+static struct err *mark_mounts(struct plan *p, const struct df_instr *i, unsigned char *on_path)
+{
+    for (size_t f = 0; f < i->n_flags; f++) {
+        AUTO_FREE char *from = NULL;
+
+        if (strcmp(i->flags[f].name, "mount") != 0)
+            continue;
+        TRY(df_mount_from(i->flags[f].value, &from));
+        TRY(err_wrap(mark_source(p, from, on_path), "RUN --mount=%s cannot be used", i->flags[f].value));
+    }
+    return NULL;
 }
 
 static struct err *mark_instr(struct plan *p, const struct df_instr *i, unsigned char *on_path)
 {
-    const char *from = i->kind == DF_COPY ? df_flag(i, "from") : NULL;
-    size_t index;
-
     TRY(flags_check(i));
-    if (!from || !*from)
-        return NULL;
-    return plan_find_stage(p, from, &index) ? mark(p, index, on_path) : plan_check_from(p, from);
+    if (i->kind == DF_RUN)
+        return mark_mounts(p, i, on_path);
+    return i->kind == DF_COPY ? mark_source(p, df_flag(i, "from"), on_path) : NULL;
 }
 
 /* ONBUILD of the base stage is executed in this one. */
@@ -193,7 +218,9 @@ struct err *plan_new(const struct dockerfile *df, const struct plan_opts *opts, 
     p->df = df;
     p->opts = *opts;
     p->opts.build_args = (struct strs){ 0 };
+    p->opts.contexts = (struct strs){ 0 };
     strs_copy(&p->opts.build_args, &opts->build_args);
+    TRY(plan_set_contexts(p, &opts->contexts));
     TRY(add_stages(p));
     TRY(set_target(p));
     AUTO_FREE unsigned char *on_path = xcalloc(p->n_stages, 1);
@@ -213,5 +240,6 @@ void plan_free(struct plan *p)
     free(p->stages);
     strs_release(&p->global_env);
     strs_release(&p->opts.build_args);
+    strs_release(&p->opts.contexts);
     free(p);
 }

@@ -20,25 +20,43 @@
 
 struct plan_opts {
     struct strs build_args; /* NAME=VALUE */
+    struct strs contexts;   /* named contexts, NAME=PLACE: see plan_source */
     const char *target;     /* stage name or number; NULL or "" = the last */
     struct platform target_platform, build_platform;
 };
 
-enum plan_base { PLAN_BASE_SCRATCH, PLAN_BASE_STAGE, PLAN_BASE_IMAGE };
+enum plan_base { PLAN_BASE_SCRATCH, PLAN_BASE_STAGE, PLAN_BASE_IMAGE, PLAN_BASE_NAMED };
+
+/* Where files come from: --from of COPY and ADD, from= of a mount. */
+enum plan_source_kind {
+    PLAN_SOURCE_CONTEXT, /* the main context */
+    PLAN_SOURCE_STAGE,   /* stage `index` */
+    PLAN_SOURCE_IMAGE,   /* image `image`: a reference, or "oci-layout://DIRECTORY[:TAG][@DIGEST]" */
+    PLAN_SOURCE_NAMED,   /* named context `index` of plan_opts.contexts: a directory or something to fetch */
+    PLAN_SOURCE_SCRATCH  /* nothing */
+};
+
+struct plan_source {
+    enum plan_source_kind kind;
+    size_t index;
+    char *image; /* owned */
+};
 
 struct plan_stage {
     char *name;         /* lower case, NULL if it has none */
     size_t first, last; /* instructions first..last-1 of the Dockerfile; first is the FROM */
     enum plan_base base;
     size_t base_stage;        /* PLAN_BASE_STAGE */
-    char *image;              /* PLAN_BASE_IMAGE: reference as expanded */
+    size_t base_named;        /* PLAN_BASE_NAMED: its index in plan_opts.contexts */
+    bool replaced;            /* by the named context of the stage's name: its instructions are not executed */
+    char *image;              /* PLAN_BASE_IMAGE: reference as expanded, or "oci-layout://..." */
     struct platform platform; /* of the stage */
     bool needed;              /* the target depends on it, as far as the Dockerfile alone tells */
 };
 
 struct plan {
     const struct dockerfile *df; /* borrowed */
-    struct plan_opts opts;       /* build_args is a copy */
+    struct plan_opts opts;       /* build_args and contexts are copies */
     struct strs global_env;      /* platform args and ARGs before the first FROM that have a value */
     struct plan_stage *stages;
     size_t n_stages, target;
@@ -50,6 +68,8 @@ MUST_USE struct err *plan_new(const struct dockerfile *df, const struct plan_opt
 void plan_free(struct plan *p);
 DEFINE_CLEANUP(struct plan *, plan_free);
 
+/* Where a named context lies: the text behind "NAME=". Borrowed. */
+const char *plan_context_place(const struct plan *p, size_t index);
 /* The stage that `COPY --from=text` means: by name (any case, the last of that name) or number. False: it is no stage.
  */
 bool plan_find_stage(const struct plan *p, const char *text, size_t *ret_index);
@@ -58,6 +78,13 @@ enum step_kind { STEP_META, STEP_RUN, STEP_COPY, STEP_WORKDIR };
 
 struct step_file { /* here-document of COPY or ADD, expanded */
     char *name, *data;
+};
+
+struct step_mount { /* RUN --mount, expanded */
+    struct df_mount m;
+    char *target; /* absolute, WORKDIR joined, clean; NULL: a secret that only becomes a variable */
+    char *id;     /* of a cache, a secret or an agent, defaults applied */
+    struct plan_source from;
 };
 
 struct step {
@@ -73,13 +100,13 @@ struct step {
     char *script_name; /* here-document with #!: the script to run as /dev/pipes/NAME, else NULL */
     char *script;
     bool network_none;
+    struct step_mount *mounts; /* in the order of the instruction */
+    size_t n_mounts;
 
     /* COPY, ADD */
     bool add, link, parents;
-    int unpack;      /* ADD --unpack: -1 not given */
-    bool from_stage; /* --from names stage from_index */
-    size_t from_index;
-    char *from_image; /* --from names an image; NULL = the context (or a stage) */
+    int unpack; /* ADD --unpack: -1 not given */
+    struct plan_source from;
     struct strs sources, exclude;
     char *dest;          /* absolute, WORKDIR joined, trailing '/' kept */
     char *chown, *chmod; /* NULL = not given */

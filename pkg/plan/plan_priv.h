@@ -51,14 +51,27 @@ char *history_health(const struct healthcheck *h);
 char *history_run(const struct stage_state *s, const struct step *st);
 char *history_copy(const struct step *st, const char *dest);
 
-/* plan.c: --from that is no stage: may it be an image? */
-MUST_USE struct err *plan_check_from(const struct plan *p, const char *from);
+/* sources.c: --from=text or from=text, which is not empty; what is no stage and no named context must be an image. */
+MUST_USE struct err *plan_find_source(const struct plan *p, const char *text, struct plan_source *ret);
+void plan_source_release(struct plan_source *s);
+/* The named context that replaces `name`, which may be a stage's or an image's; false: there is none. */
+bool plan_find_context(const struct plan *p, const char *name, size_t *ret_index);
+/* The names of plan_opts.contexts as they are compared. */
+MUST_USE struct err *plan_set_contexts(struct plan *p, const struct strs *contexts);
+/* A named context that is an image: its reference for plan_source.image (the caller frees); NULL: it is none. */
+char *plan_context_image(const struct plan *p, size_t index);
+
+/* mounts.c: RUN --mount. */
+MUST_USE struct err *state_mounts(const struct stage_state *s, const struct df_instr *i, struct step *st);
+void step_mounts_release(struct step *st);
 
 /* steps.c: instructions that make layers */
 MUST_USE struct err *state_run(struct stage_state *s, const struct df_instr *i);
 MUST_USE struct err *state_copy(struct stage_state *s, const struct df_instr *i);
 /* The directory that WORKDIR path means when base is the current one: absolute, clean, without a final '/'. */
 char *path_workdir(const char *base, const char *path);
+/* The working directory at this point; "/" if none was set. Borrowed. */
+const char *state_workdir_now(const struct stage_state *s);
 MUST_USE struct err *state_workdir(struct stage_state *s, const struct df_instr *i);
 
 /* flags.c: a flag that is not executed is refused with its name. ONBUILD only stores its trigger: that is checked where

@@ -76,7 +76,7 @@ static void start_state(struct stage_state *s, const struct plan_stage *stage, c
     strs_release(&c->onbuild);
     if (!env_get(&c->env, "PATH"))
         env_set(&c->env, "PATH", DEFAULT_PATH);
-    if (stage->base == PLAN_BASE_SCRATCH || (c->workdir && *c->workdir)) {
+    if (stage->base == PLAN_BASE_SCRATCH || stage->base == PLAN_BASE_NAMED || (c->workdir && *c->workdir)) {
         char *dir = path_workdir("/", c->workdir ? c->workdir : "");
 
         free(c->workdir);
@@ -106,6 +106,17 @@ static void inherit_args(struct stage_state *s, const struct plan_stage *stage)
                 strs_add(&s->args, p->df->instrs[k].pairs[n].name);
 }
 
+/* A directory as the base of a stage: its files are the first layer. */
+static void copy_context(struct stage_state *s, const struct plan_stage *stage)
+{
+    struct step *st = state_add(s, STEP_COPY, &s->plan->df->instrs[stage->first]);
+
+    st->from = (struct plan_source){ .kind = PLAN_SOURCE_NAMED, .index = stage->base_named };
+    strs_add(&st->sources, "/");
+    st->dest = xstrdup("/");
+    st->created_by = xstrdup("COPY / /");
+}
+
 struct err *plan_stage(const struct plan *p, size_t index, const struct image_config *base, const struct strs *base_env,
                        struct stage_plan *ret)
 {
@@ -115,6 +126,8 @@ struct err *plan_stage(const struct plan *p, size_t index, const struct image_co
 
     start_state(&s, stage, base_env);
     inherit_args(&s, stage);
+    if (stage->base == PLAN_BASE_NAMED)
+        copy_context(&s, stage);
     struct err *e = run_triggers(&s, &base->onbuild, &from);
     if (!e)
         e = run_instructions(&s, stage);
@@ -130,8 +143,8 @@ struct err *plan_stage(const struct plan *p, size_t index, const struct image_co
 
 static void step_release(struct step *st)
 {
-    char *all[] = { st->display,    st->created_by, st->user,  st->cwd,   st->script_name, st->script,
-                    st->from_image, st->dest,       st->chown, st->chmod, st->dir };
+    char *all[] = { st->display, st->created_by, st->user,  st->cwd,   st->script_name,
+                    st->script,  st->dest,       st->chown, st->chmod, st->dir };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         free(all[i]);
@@ -140,6 +153,8 @@ static void step_release(struct step *st)
         free(st->files[i].data);
     }
     free(st->files);
+    step_mounts_release(st);
+    plan_source_release(&st->from);
     strs_release(&st->argv);
     strs_release(&st->env);
     strs_release(&st->sources);

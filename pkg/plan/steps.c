@@ -25,7 +25,7 @@ static void heredoc_command(const struct df_instr *i, struct step *st, struct st
     strs_take(line, buf_steal(&full));
 }
 
-static const char *workdir_of(const struct stage_state *s)
+const char *state_workdir_now(const struct stage_state *s)
 {
     return s->config.workdir && *s->config.workdir ? s->config.workdir : "/";
 }
@@ -44,10 +44,10 @@ struct err *state_run(struct stage_state *s, const struct df_instr *i)
     strs_release(&command.args);
     state_run_env(s, &st->env);
     st->user = xstrdup(s->config.user ? s->config.user : "");
-    st->cwd = xstrdup(workdir_of(s));
+    st->cwd = xstrdup(state_workdir_now(s));
     st->network_none = network && strcmp(network, "none") == 0;
     st->created_by = history_run(s, st);
-    return NULL;
+    return state_mounts(s, i, st);
 }
 
 static bool names_directory(const char *path)
@@ -96,7 +96,7 @@ struct err *state_workdir(struct stage_state *s, const struct df_instr *i)
     AUTO_FREE char *text = NULL;
 
     TRY(state_expand(s, i->arg, &text));
-    char *dir = path_workdir(workdir_of(s), text);
+    char *dir = path_workdir(state_workdir_now(s), text);
 
     free(s->config.workdir);
     s->config.workdir = dir;
@@ -126,14 +126,7 @@ static struct err *copy_from(const struct stage_state *s, const struct df_instr 
 {
     const char *from = df_flag(i, "from");
 
-    if (!from || !*from)
-        return NULL;
-    st->from_stage = plan_find_stage(s->plan, from, &st->from_index);
-    if (st->from_stage)
-        return NULL;
-    TRY(plan_check_from(s->plan, from)); /* of a base image's trigger */
-    st->from_image = xstrdup(from);
-    return NULL;
+    return from && *from ? plan_find_source(s->plan, from, &st->from) : NULL;
 }
 
 static struct err *expand_flag(const struct stage_state *s, const struct df_instr *i, const char *name, char **ret)
@@ -195,7 +188,7 @@ struct err *state_copy(struct stage_state *s, const struct df_instr *i)
     TRY(copy_files(s, i, st));
     TRY(copy_sources(s, i, st));
     TRY(state_expand(s, i->arg, &dest));
-    st->dest = join_dir(workdir_of(s), dest);
+    st->dest = join_dir(state_workdir_now(s), dest);
     if (st->sources.n + st->n_files > 1 && st->dest[strlen(st->dest) - 1] != '/')
         return err_hint(err_new(ERR_DOCKERFILE, "%s with several sources needs a destination that is a directory",
                                 df_keyword(i->kind)),

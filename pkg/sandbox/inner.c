@@ -288,9 +288,13 @@ static struct err *read_orders(struct orders *ret)
 {
     AUTO(buf_release) struct buf bytes = BUF_INIT;
 
-    TRY(file_read_fd(ORDERS_FD, "orders", LIMIT_RUN_ORDERS_BYTES, &bytes));
+    struct err *e = file_read_fd(ORDERS_FD, "orders", LIMIT_RUN_ORDERS_BYTES, &bytes);
     close(ORDERS_FD);
-    return orders_decode(buf_str(&bytes), bytes.len, ret);
+    if (!e)
+        e = orders_decode(buf_str(&bytes), bytes.len, ret);
+    if (bytes.data)
+        explicit_bzero(bytes.data, bytes.cap); /* there may be secrets in it */
+    return e;
 }
 
 static struct err *inner_run(struct orders *o)

@@ -1,24 +1,29 @@
 #include "sandbox/mounts_priv.h"
 
 #include "base/limits.h"
+#include "sandbox/sandbox.h"
 #include "sys/file.h"
 #include "sys/path.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 
-#define MAX_LINKS 40       /* symlinks followed to one mount point, as the kernel's own limit */
-#define SHM_SIZE  "65536k" /* Docker's size of /dev/shm */
+#define MAX_LINKS          40                /* symlinks followed to one mount point, as the kernel's own limit */
+#define SHM_SIZE           "65536k"          /* Docker's size of /dev/shm */
+#define SCRATCH_BYTES      (4 * 1024 * 1024) /* for resolv.conf and hosts */
+#define SCRATCH_FILE_BYTES 65536             /* more for each file of a mount: the largest page */
 
 struct mounter {
-    const struct orders *orders;
+    struct orders *orders;
     int root_fd;
     dev_t root_dev;
     int report_fd;
+    int scratch_fd; /* a tmpfs for files of ours, which no path leads to */
 };
 
 static struct err *mount_refused(int errnum, const char *what)
@@ -313,10 +318,10 @@ static struct err *read_if_exists(const char *path, struct buf *out)
     return e;
 }
 
-static struct err *bind_text(const struct mounter *m, int scratch_fd, const char *target, struct buf *text)
+static struct err *bind_text(const struct mounter *m, const char *target, struct buf *text)
 {
     const char *name = strrchr(target, '/') + 1;
-    AUTO_CLOSE int file = openat(scratch_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+    AUTO_CLOSE int file = openat(m->scratch_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
     AUTO_CLOSE int at = -1;
 
     if (file < 0)
@@ -341,19 +346,29 @@ static struct err *hosts_text(const struct mounter *m, struct buf *out)
     return NULL;
 }
 
-/* Read-only copies on a tmpfs that nobody can reach: it lies on /dev, below the real one. */
+/* Lies on /dev, where the real one will cover it. */
+static struct err *mount_scratch(struct mounter *m)
+{
+    uint64_t bytes = SCRATCH_BYTES;
+    char data[64];
+
+    for (size_t i = 0; i < m->orders->mounts.n; i++) /* each file takes whole pages */
+        bytes += m->orders->mounts.items[i].len + SCRATCH_FILE_BYTES;
+    (void)snprintf(data, sizeof(data), "mode=700,size=%llu", (unsigned long long)bytes);
+    TRY(mount_fs(m, "tmpfs", "/dev", MS_NOSUID | MS_NODEV | MS_NOEXEC, data));
+    return path_open(m->root_fd, "/dev", O_RDONLY | O_DIRECTORY, 0, &m->scratch_fd);
+}
+
+/* Read-only copies. */
 static struct err *mount_network_files(const struct mounter *m)
 {
     AUTO(buf_release) struct buf resolv = BUF_INIT;
     AUTO(buf_release) struct buf hosts = BUF_INIT;
-    AUTO_CLOSE int scratch_fd = -1;
 
     TRY(read_if_exists("/etc/resolv.conf", &resolv));
     TRY(hosts_text(m, &hosts));
-    TRY(mount_fs(m, "tmpfs", "/dev", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=4m"));
-    TRY(path_open(m->root_fd, "/dev", O_RDONLY | O_DIRECTORY, 0, &scratch_fd));
-    TRY(bind_text(m, scratch_fd, "/etc/resolv.conf", &resolv));
-    return bind_text(m, scratch_fd, "/etc/hosts", &hosts);
+    TRY(bind_text(m, "/etc/resolv.conf", &resolv));
+    return bind_text(m, "/etc/hosts", &hosts);
 }
 
 /* ---- the step's own mounts ---- */
@@ -364,25 +379,82 @@ static struct err *mount_tmpfs(const struct mounter *m, const struct order_mount
 
     if (o->tmpfs_bytes)
         (void)snprintf(data, sizeof(data), "mode=1777,size=%llu", (unsigned long long)o->tmpfs_bytes);
-    TRY(mount_fs(m, "tmpfs", target, MS_NOSUID | MS_NODEV | MS_NOEXEC, data));
+    TRY(mount_fs(m, "tmpfs", target, MS_NOSUID | MS_NODEV, data));
     return o->readonly ? restrict_mount(m, target, MS_RDONLY) : NULL;
 }
 
-static struct err *mount_order(const struct mounter *m, const struct order_mount *o)
+/* The source has no symlinks: whoever puts one into a directory that steps share leads nowhere. */
+static struct err *open_source(const char *path, int *ret_fd)
 {
-    AUTO_FREE char *target = path_join("/", o->target);
-    AUTO_CLOSE int fd = -1;
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+    long fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+    if (fd < 0)
+        return err_sys(errno, "cannot open '%s'", path);
+    *ret_fd = (int)fd;
+    return NULL;
+}
+
+static struct err *mount_bind(const struct mounter *m, const struct order_mount *o, const char *target)
+{
+    AUTO_CLOSE int from = -1, at = -1;
     struct stat st;
+
+    TRY(open_source(o->source, &from));
+    if (fstat(from, &st) < 0)
+        return err_sys(errno, "cannot look at '%s'", o->source);
+    TRY(mount_point(m, target, S_ISDIR(st.st_mode), 0, &at));
+    TRY(bind_at(path_of_fd(from).text, at, target));
+    return o->readonly ? restrict_mount(m, target, MS_RDONLY) : NULL;
+}
+
+/* With one mapped id every file is that one's: the owner is then a record. */
+static struct err *own_file(const struct mounter *m, const struct order_mount *o, int fd)
+{
+    const struct owner owner = { .uid = o->uid, .gid = o->gid };
+    struct stat st;
+    bool stored;
+
+    if (m->orders->n_ids > 1)
+        return fchown(fd, o->uid, o->gid) < 0 ? err_sys(errno, "cannot give a file to %u:%u", o->uid, o->gid) : NULL;
+    if ((o->uid || o->gid) && fstat(fd, &st) == 0) /* a tmpfs before Linux 6.6 cannot keep it */
+        err_free(owner_set(OWNER_RECORDED, fd, &st, &owner, &stored));
+    return NULL;
+}
+
+static struct err *mount_file(const struct mounter *m, const struct order_mount *o, size_t number, const char *target)
+{
+    AUTO_FREE char *name = xasprintf("file.%zu", number);
+    AUTO_CLOSE int file = openat(m->scratch_fd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    AUTO_CLOSE int at = -1;
+
+    if (file < 0)
+        return err_sys(errno, "cannot make a file for the command");
+    TRY(file_write_all(file, o->data, o->len));
+    TRY(own_file(m, o, file));
+    if (fchmod(file, o->mode) < 0)
+        return err_sys(errno, "cannot change the mode of a file for the command");
+    TRY(mount_point(m, target, false, 0, &at));
+    TRY(bind_at(path_of_fd(file).text, at, target));
+    return o->readonly ? restrict_mount(m, target, MS_RDONLY | MS_NOSUID | MS_NODEV) : NULL;
+}
+
+static struct err *mount_order(const struct mounter *m, size_t number)
+{
+    const struct order_mount *o = &m->orders->mounts.items[number];
+    AUTO_FREE char *target = path_join("/", o->target);
 
     if (!target[1])
         return err_new(ERR_DOCKERFILE, "a mount cannot replace the root directory");
-    if (!o->source[0])
+    switch ((enum run_mount_kind)o->kind) {
+    case RUN_MOUNT_BIND:
+        return mount_bind(m, o, target);
+    case RUN_MOUNT_TMPFS:
         return mount_tmpfs(m, o, target);
-    if (stat(o->source, &st) < 0)
-        return err_sys(errno, "cannot look at '%s'", o->source);
-    TRY(mount_point(m, target, S_ISDIR(st.st_mode), 0, &fd));
-    TRY(bind_at(o->source, fd, target));
-    return o->readonly ? restrict_mount(m, target, MS_RDONLY) : NULL;
+    case RUN_MOUNT_FILE:
+        return mount_file(m, o, number, target);
+    }
+    return err_new(ERR_BUG, "a mount of unknown kind %u", o->kind);
 }
 
 static size_t components(const char *path)
@@ -405,8 +477,7 @@ static struct err *mount_orders(const struct mounter *m)
     for (size_t depth = 0; m->orders->mounts.n && depth <= deepest; depth++)
         for (size_t i = 0; i < m->orders->mounts.n; i++)
             if (components(m->orders->mounts.items[i].target) == depth)
-                TRY(err_wrap(mount_order(m, &m->orders->mounts.items[i]), "cannot mount '%s'",
-                             m->orders->mounts.items[i].target));
+                TRY(err_wrap(mount_order(m, i), "cannot mount '%s'", m->orders->mounts.items[i].target));
     return NULL;
 }
 
@@ -449,23 +520,33 @@ static struct err *switch_root(int root_fd)
     return chdir("/") < 0 ? err_sys(errno, "cannot enter the root of the command") : NULL;
 }
 
-static struct err *mount_all(const struct mounter *m)
+/* What the command must not find in our memory. */
+static void forget_data(struct orders *o)
+{
+    for (size_t i = 0; i < o->mounts.n; i++)
+        explicit_bzero(o->mounts.items[i].data, o->mounts.items[i].len);
+}
+
+static struct err *mount_all(struct mounter *m)
 {
     TRY(mount_proc(m));
+    TRY(mount_scratch(m));
     TRY(mount_network_files(m));
     TRY(mount_dev(m));
     TRY(mount_sys(m));
     TRY(mount_orders(m));
+    forget_data(m->orders);
     return switch_root(m->root_fd);
 }
 
-struct err *mounts_enter_root(const struct orders *o, int report_fd)
+struct err *mounts_enter_root(struct orders *o, int report_fd)
 {
-    struct mounter m = { .orders = o, .root_fd = -1, .report_fd = report_fd };
+    struct mounter m = { .orders = o, .root_fd = -1, .report_fd = report_fd, .scratch_fd = -1 };
 
     umask(0);
     TRY(open_root(o, &m));
     struct err *e = mount_all(&m);
     close_fd(&m.root_fd);
+    close_fd(&m.scratch_fd);
     return e;
 }

@@ -9,6 +9,6 @@
 
 /* Mounts everything and makes o->root the root directory. Mount points that had to be made in the image's root are told
  * over report_fd (REPORT_MADE) before anything else happens. */
-MUST_USE struct err *mounts_enter_root(const struct orders *o, int report_fd);
+MUST_USE struct err *mounts_enter_root(struct orders *o, int report_fd);
 
 #endif

@@ -42,10 +42,16 @@ void orders_encode(const struct orders *o, struct buf *out)
     for (size_t i = 0; i < o->mounts.n; i++) {
         const struct order_mount *m = &o->mounts.items[i];
 
+        put_u32(out, m->kind);
         put_str(out, m->source);
         put_str(out, m->target);
         buf_add(out, &m->tmpfs_bytes, sizeof(m->tmpfs_bytes));
         put_u32(out, m->readonly);
+        put_u32(out, (uint32_t)m->len);
+        buf_add(out, m->data, m->len);
+        put_u32(out, m->mode);
+        put_u32(out, m->uid);
+        put_u32(out, m->gid);
     }
     put_numbers(out, o->protect.items, o->protect.n);
     put_u32(out, o->fresh_proc);
@@ -110,14 +116,29 @@ static void get_strs(struct cursor *c, struct strs *out)
         strs_take(out, get_str(c));
 }
 
+static void get_data(struct cursor *c, struct order_mount *m)
+{
+    uint32_t n = get_u32(c);
+
+    c->bad = c->bad || n > c->left;
+    m->len = c->bad ? 0 : n;
+    m->data = xcalloc(1, m->len + 1);
+    get_bytes(c, m->data, m->len);
+}
+
 static void get_mounts(struct cursor *c, struct orders *o)
 {
     for (uint32_t n = get_count(c); n > 0 && !c->bad; n--) {
-        struct order_mount m = { .source = get_str(c) };
+        struct order_mount m = { .kind = get_u32(c) };
 
+        m.source = get_str(c);
         m.target = get_str(c);
         get_bytes(c, &m.tmpfs_bytes, sizeof(m.tmpfs_bytes));
         m.readonly = get_u32(c) != 0;
+        get_data(c, &m);
+        m.mode = get_u32(c);
+        m.uid = get_u32(c);
+        m.gid = get_u32(c);
         vec_push(&o->mounts, m);
     }
 }
@@ -151,8 +172,12 @@ struct err *orders_decode(const void *data, size_t len, struct orders *ret_order
 void orders_release(struct orders *o)
 {
     for (size_t i = 0; i < o->mounts.n; i++) {
-        free(o->mounts.items[i].source);
-        free(o->mounts.items[i].target);
+        struct order_mount *m = &o->mounts.items[i];
+
+        explicit_bzero(m->data, m->len);
+        free(m->data);
+        free(m->source);
+        free(m->target);
     }
     free(o->root);
     free(o->cwd);

@@ -15,10 +15,14 @@
 #define ORDERS_FD 3
 #define REPORT_FD 4
 
-struct order_mount {
-    char *source, *target; /* source "": a tmpfs */
+struct order_mount { /* struct run_mount; kind is enum run_mount_kind */
+    uint32_t kind;
+    char *source, *target;
     uint64_t tmpfs_bytes;
     bool readonly;
+    char *data; /* may hold NULs, and secrets: wiped when released */
+    size_t len;
+    uint32_t mode, uid, gid;
 };
 
 struct orders {

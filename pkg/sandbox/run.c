@@ -71,8 +71,16 @@ static void fill_mounts(const struct run_spec *spec, struct orders *o)
 {
     for (size_t i = 0; i < spec->n_mounts; i++) {
         const struct run_mount *m = &spec->mounts[i];
-        const struct order_mount om = { (char *)(m->source ? m->source : ""), (char *)m->target, m->tmpfs_bytes,
-                                        m->readonly };
+        const struct order_mount om = { .kind = m->kind,
+                                        .source = (char *)(m->source ? m->source : ""),
+                                        .target = (char *)m->target,
+                                        .tmpfs_bytes = m->tmpfs_bytes,
+                                        .readonly = m->readonly,
+                                        .data = (char *)m->data,
+                                        .len = m->len,
+                                        .mode = m->mode,
+                                        .uid = m->uid,
+                                        .gid = m->gid };
 
         vec_push(&o->mounts, om);
     }
@@ -201,8 +209,12 @@ static struct err *start(struct run *r, const struct sandbox *sb)
     AUTO_CLOSE int in_fd = -1;
     AUTO_CLOSE int orders_fd = -1;
 
-    TRY(encode_orders(sb, r->spec, &orders));
-    TRY(memory_file("orders", orders.data, orders.len, &orders_fd));
+    struct err *e = encode_orders(sb, r->spec, &orders);
+    if (!e)
+        e = memory_file("orders", orders.data, orders.len, &orders_fd);
+    if (orders.data) /* there may be secrets in it */
+        explicit_bzero(orders.data, orders.len);
+    TRY(e);
     TRY(open_stdin(r->spec, &in_fd));
     TRY(move_up(&orders_fd));
     TRY(move_up(&in_fd));

@@ -40,13 +40,23 @@ MUST_USE struct err *sandbox_enter(const struct sandbox_opts *opts,
 
 enum run_network { RUN_NETWORK_DEFAULT, RUN_NETWORK_NONE };
 
+enum run_mount_kind {
+    RUN_MOUNT_BIND,  /* of source */
+    RUN_MOUNT_TMPFS, /* a fresh one */
+    RUN_MOUNT_FILE   /* a file of `data`, in memory only */
+};
+
 /* A mount into the root of a RUN: made as a mount point inside, gone afterwards. Those with fewer path components come
  * first. */
-struct run_mount {
-    const char *source; /* path as the builder sees it, bound; NULL: a fresh tmpfs */
+struct run_mount { /* all borrowed */
+    enum run_mount_kind kind;
+    const char *source; /* path as the builder sees it, without symlinks */
     const char *target; /* inside the root */
     bool readonly;
     uint64_t tmpfs_bytes; /* size limit of a tmpfs; 0 = the kernel's own */
+    const void *data;     /* of a file */
+    size_t len;
+    uint32_t mode, uid, gid; /* of a file */
 };
 
 struct run_spec {

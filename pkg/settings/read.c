@@ -213,6 +213,7 @@ void settings_free(struct settings *s)
         return;
     for (size_t i = 0; i < settings_table_len; i++)
         release_row(s, &settings_table[i]);
+    run_secrets_free(s);
     free(s->skip_build);
     strs_release(&s->docker_configs);
     strs_release(&s->notes);
@@ -236,6 +237,8 @@ struct err *settings_read(char *const *environ_entries, struct settings **ret)
     settings_check(&r);
     settings_check_names(&r);
     settings_check_credentials(&r);
+    settings_check_run_secrets(&r);
+    settings_check_build_contexts(&r);
     settings_note_effects(&r);
     settings_note_unknown(&r);
     if (r.mistakes)

@@ -19,15 +19,24 @@ struct secret {
 };
 const char *secret_reveal(const struct secret *s); /* NULL if not set */
 
+struct run_secret { /* for RUN --mount=type=secret */
+    char *id;
+    char *data; /* may hold NULs; wiped when freed */
+    size_t len;
+};
+
 struct settings {
     /* what to build */
     char *dockerfile, *target;
-    char *context;          /* a directory, the sub path already applied */
-    char *context_sub_path; /* as given */
-    struct strs build_args; /* NAME=VALUE, or NAME alone (then the value of our environment) */
-    struct strs labels;     /* NAME=VALUE */
-    struct strs platforms;  /* none or one, valid */
-    struct strs secrets_from_env, secrets_from_file, build_contexts; /* id=NAME, id=path, name=folder */
+    char *context;              /* a directory, the sub path already applied */
+    char *context_sub_path;     /* as given */
+    struct strs build_args;     /* NAME=VALUE, or NAME alone (then the value of our environment) */
+    struct strs labels;         /* NAME=VALUE */
+    struct strs platforms;      /* none or one, valid */
+    struct strs build_contexts; /* NAME=PLACE: a directory that exists, or a scheme and more */
+    struct run_secret *run_secrets;
+    size_t n_run_secrets;
+    struct strs secrets_from_env, secrets_from_file, secret_options; /* what they were read from */
     /* names */
     char *repo;       /* as given, with the registry's host in front if it had none */
     char *registry;   /* host[:port] */

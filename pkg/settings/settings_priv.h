@@ -70,6 +70,10 @@ struct err *secret_find(const struct reading *r, const char *name, char **ret_te
 void settings_check(struct reading *r);
 void settings_check_names(struct reading *r);
 void settings_check_credentials(struct reading *r);
+/* run_secrets.c */
+void settings_check_run_secrets(struct reading *r);
+void settings_check_build_contexts(struct reading *r);
+void run_secrets_free(struct settings *s);
 /* notes.c */
 void settings_note_effects(struct reading *r);
 void settings_note_unknown(struct reading *r);

@@ -22,7 +22,6 @@
 #define WHY_OWN_ROOT  "each step has a root of its own; nothing of this container is touched or left behind"
 #define WHY_ECR       "it belongs to another registry product"
 #define WHY_DAEMON    "there is no build daemon"
-#define WHY_SECRETS   "secrets for RUN are not supported by this version"
 #define WHY_SIGN      "signing is not supported by this version"
 #define WHY_PUSH_ONLY "pushing a finished archive is not supported by this version"
 
@@ -50,14 +49,15 @@ const struct setting settings_table[] = {
     { NAMES("PLUGIN_CUSTOM_LABELS"), LIST, PLACE(labels), HELP("Labels of the image: NAME=VALUE.") },
     { NAMES("PLUGIN_PLATFORM", "PLUGIN_CUSTOM_PLATFORM"), LIST, PLACE(platforms),
       HELP("The platform to build for: OS/ARCHITECTURE[/VARIANT]. Default: this machine's. There is no emulation.") },
-    { NAMES("PLUGIN_BUILD_CONTEXTS"), LIST, PLACE(build_contexts), HELP("Further contexts: NAME=DIRECTORY."),
-      REFUSED("named contexts are not supported by this version") },
+    { NAMES("PLUGIN_BUILD_CONTEXTS"), LIST, PLACE(build_contexts),
+      HELP("Named contexts for FROM, --from and from=: NAME=PLACE. A place is a directory, docker-image://REFERENCE, "
+           "oci-layout://DIRECTORY[:TAG][@DIGEST], a Git repository or the https address of an archive.") },
     { NAMES("PLUGIN_SECRETS_FROM_ENV"), LIST, PLACE(secrets_from_env),
-      HELP("Secrets for RUN --mount=type=secret: ID=VARIABLE."), REFUSED(WHY_SECRETS) },
+      HELP("Secrets for RUN --mount=type=secret: ID=VARIABLE of the step's environment.") },
     { NAMES("PLUGIN_SECRETS_FROM_FILE"), LIST, PLACE(secrets_from_file),
-      HELP("Secrets for RUN --mount=type=secret: ID=FILE."), REFUSED(WHY_SECRETS) },
-    { NAMES("PLUGIN_SECRETS", "PLUGIN_SECRET"), SECRET, NO_PLACE, HELP("Secrets for RUN --mount=type=secret."),
-      REFUSED(WHY_SECRETS) },
+      HELP("The same from files: ID=FILE, or a mounted directory whose files are secrets by their names.") },
+    { NAMES("PLUGIN_SECRETS", "PLUGIN_SECRET"), SEMICOLONS, PLACE(secret_options),
+      HELP("The same as docker build --secret has it: id=ID[,src=FILE] or id=ID[,env=VARIABLE].") },
     { NAMES("PLUGIN_SSH_AGENT_KEY"), SECRET, NO_PLACE, HELP("A key for RUN --mount=type=ssh."),
       REFUSED("SSH agents for RUN are not supported by this version") },
     { NAMES("PLUGIN_ADD_HOST"), LIST, NO_PLACE, HELP("Lines for /etc/hosts of RUN."),

@@ -179,6 +179,22 @@ static void copy_release(struct rootfs *r)
     r->state = NULL;
 }
 
+static struct err *copy_cover(struct snapshotter *s, const char *dir, const struct strs *hide, bool writable,
+                              const char *place, bool *ret_mounted)
+{
+    AUTO_FREE char *root = xasprintf("%s/root", place);
+
+    (void)writable; /* a copy always is */
+    *ret_mounted = false;
+    TRY(snapshotter_copy_tree(s, dir, root));
+    for (size_t i = 0; hide && i < hide->n; i++) {
+        AUTO_FREE char *path = xasprintf("%s/%s", root, hide->items[i]);
+
+        TRY(file_remove_tree(AT_FDCWD, path));
+    }
+    return NULL;
+}
+
 const struct snapshot_ops snapshot_copy = {
     .name = "copy",
     .probe = copy_probe,
@@ -190,4 +206,5 @@ const struct snapshot_ops snapshot_copy = {
     .abort = copy_abort,
     .find_owner = copy_find_owner,
     .release = copy_release,
+    .cover = copy_cover,
 };

@@ -322,6 +322,82 @@ static void overlay_release(struct rootfs *r)
     r->state = NULL;
 }
 
+/* ---- covers ---- */
+
+/* Makes the directory place/name, which is to be merged with `dir`: it must look like it. */
+static struct err *make_like(struct snapshotter *s, const char *place, const char *name, const char *dir)
+{
+    AUTO_FREE char *path = below(place, name);
+    AUTO_CLOSE int from = -1, to = -1;
+
+    TRY(snapshot_make_root(path));
+    TRY(open_dir(dir, &from));
+    TRY(open_dir(path, &to));
+    return snapshot_copy_dir_meta(from, to, s->owners);
+}
+
+/* The directories above `path` in the layer of whiteouts, as they are below dir. */
+static struct err *make_parents(struct snapshotter *s, const char *layer, const char *dir, const char *path)
+{
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        AUTO_FREE char *parent = xstrndup(path, (size_t)(slash - path));
+        AUTO_FREE char *like = below(dir, parent);
+        AUTO_FREE char *made = below(layer, parent);
+
+        if (access(made, F_OK) < 0)
+            TRY(make_like(s, layer, parent, like));
+    }
+    return NULL;
+}
+
+static struct err *make_whiteouts(struct snapshotter *s, const char *layer, const char *dir, const struct strs *hide)
+{
+    for (size_t i = 0; i < hide->n; i++) {
+        AUTO_FREE char *path = below(layer, hide->items[i]);
+
+        TRY(make_parents(s, layer, dir, hide->items[i]));
+        if (mknod(path, S_IFCHR, 0) < 0)
+            return err_sys(errno, "cannot hide '%s'", hide->items[i]);
+    }
+    return NULL;
+}
+
+/* A lower layer with what hides parts of dir, if there is anything to hide. */
+static struct err *add_hiding(struct snapshotter *s, const char *dir, const struct strs *hide, const char *place,
+                              struct strs *lowers)
+{
+    AUTO_FREE char *hidden = below(place, "hidden");
+
+    if (!hide || !hide->n)
+        return NULL;
+    TRY(make_like(s, place, "hidden", dir));
+    TRY(make_whiteouts(s, hidden, dir, hide));
+    strs_add(lowers, hidden);
+    return NULL;
+}
+
+static struct err *overlay_cover(struct snapshotter *s, const char *dir, const struct strs *hide, bool writable,
+                                 const char *place, bool *ret_mounted)
+{
+    AUTO_FREE char *upper = below(place, "upper");
+    AUTO_FREE char *work = below(place, "work");
+    AUTO_FREE char *root = below(place, "root");
+    AUTO(strs_release) struct strs lowers = { 0 };
+    struct overlay_dirs dirs = { .lowers = &lowers };
+
+    TRY(add_hiding(s, dir, hide, place, &lowers));
+    strs_add(&lowers, dir);
+    if (writable) {
+        TRY(make_like(s, place, "upper", dir));
+        TRY(file_mkdirs(work, 0755));
+        dirs.upper = upper;
+        dirs.work = work;
+    }
+    TRY(overlay_mount(&dirs, root));
+    *ret_mounted = true;
+    return NULL;
+}
+
 const struct snapshot_ops snapshot_overlay = {
     .name = "overlay",
     .overlay_marks = true,
@@ -334,4 +410,5 @@ const struct snapshot_ops snapshot_overlay = {
     .abort = overlay_abort,
     .find_owner = overlay_find_owner,
     .release = overlay_release,
+    .cover = overlay_cover,
 };

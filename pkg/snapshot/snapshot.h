@@ -11,6 +11,7 @@
 #include "base/cancel.h"
 #include "base/mem.h"
 #include "base/sink.h"
+#include "base/strs.h"
 #include "digest/digest.h"
 #include "sys/owner.h"
 
@@ -62,6 +63,18 @@ void rootfs_note_owner(struct rootfs *r, const char *path, const struct owner *o
 
 /* Who owns a symlink, fifo or socket at `path` as of the last commit; false: it is not noted, so root. */
 bool rootfs_find_owner(const struct rootfs *r, const char *path, struct owner *ret_owner);
+
+/* A directory that shows another one with parts of it hidden, or takes writes that nobody keeps: for a RUN's mounts. */
+struct cover;
+/* `dir` is never changed. `hide`: paths below it ("a/b"), parents before what is below them; may be NULL. Where
+ * overlayfs works nothing is copied. Not both: without `hide` and not writable there is nothing to cover. */
+MUST_USE struct err *cover_new(struct snapshotter *s, const char *dir, const struct strs *hide, bool writable,
+                               struct cover **ret);
+const char *cover_path(const struct cover *c); /* borrowed */
+void cover_free(struct cover *c);
+DEFINE_CLEANUP(struct cover *, cover_free);
+/* Copies what is in directory `from` into the empty directory `to`, with owners and their records. */
+MUST_USE struct err *snapshotter_copy_tree(struct snapshotter *s, const char *from, const char *to);
 
 struct commit_opts {
     enum snapshot_mode mode;

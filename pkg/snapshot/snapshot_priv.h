@@ -66,6 +66,9 @@ struct snapshot_ops {
     /* Of a symlink, fifo or socket. */
     struct owner (*find_owner)(const struct rootfs *r, const char *path);
     void (*release)(struct rootfs *r);
+    /* See cover_new(): the covered directory becomes place/root, which exists. *ret_mounted: it is a mount. */
+    struct err *(*cover)(struct snapshotter *s, const char *dir, const struct strs *hide, bool writable,
+                         const char *place, bool *ret_mounted);
 };
 extern const struct snapshot_ops snapshot_overlay, snapshot_copy;
 

@@ -63,6 +63,43 @@ static void show_config(const char *what, const struct image_config *c, struct b
         buf_printf(out, "%s%s=%s", i ? "|" : "", c->labels[i].name, c->labels[i].value);
 }
 
+static void show_source(const struct plan_source *from, const struct plan *p, struct buf *out)
+{
+    if (from->kind == PLAN_SOURCE_STAGE)
+        buf_printf(out, "#%zu", from->index);
+    else if (from->kind == PLAN_SOURCE_NAMED)
+        buf_printf(out, "@%s", plan_context_place(p, from->index));
+    else if (from->kind == PLAN_SOURCE_IMAGE)
+        buf_puts(out, from->image);
+    else
+        buf_puts(out, from->kind == PLAN_SOURCE_CONTEXT ? "context" : "nothing");
+}
+
+static void show_mounts(const struct step *st, const struct plan *p, struct buf *out)
+{
+    static const char *const names[] = { "bind", "cache", "tmpfs", "secret", "ssh" };
+    static const char *const sharing[] = { "", " private", " locked" };
+
+    for (size_t i = 0; i < st->n_mounts; i++) {
+        const struct step_mount *m = &st->mounts[i];
+
+        buf_printf(out, "%s%s %s%s%s", i ? "; " : "", names[m->m.type], m->target ? m->target : "(none)",
+                   m->m.readonly ? " ro" : "", sharing[m->m.sharing]);
+        if (m->id)
+            buf_printf(out, " id %s", m->id);
+        if (m->m.env)
+            buf_printf(out, " env %s", m->m.env);
+        if (m->m.size_bytes)
+            buf_printf(out, " %llu", (unsigned long long)m->m.size_bytes);
+        if (m->m.type != DF_MOUNT_BIND && m->m.type != DF_MOUNT_CACHE)
+            continue;
+        buf_puts(out, " from ");
+        show_source(&m->from, p, out);
+        if (m->m.source)
+            buf_printf(out, ":%s", m->m.source);
+    }
+}
+
 static void show_step(const char *what, const struct step *st, struct buf *out)
 {
     if (strncmp(what, "env:", 4) == 0) {
@@ -86,10 +123,10 @@ static void show_step(const char *what, const struct step *st, struct buf *out)
     for (size_t i = 0; i < st->n_files; i++)
         buf_printf(out, "<<%s:%s", st->files[i].name, st->files[i].data);
     buf_printf(out, " -> %s", st->dest);
-    if (st->from_stage)
-        buf_printf(out, " stage %zu", st->from_index);
-    if (st->from_image)
-        buf_printf(out, " image %s", st->from_image);
+    if (st->from.kind == PLAN_SOURCE_STAGE)
+        buf_printf(out, " stage %zu", st->from.index);
+    if (st->from.kind == PLAN_SOURCE_IMAGE)
+        buf_printf(out, " image %s", st->from.image);
     if (st->chown)
         buf_printf(out, " chown %s", st->chown);
     if (st->chmod)
@@ -101,7 +138,7 @@ static void show_step(const char *what, const struct step *st, struct buf *out)
 
 struct row {
     const char *text, *what, *want;
-    const char *args, *onbuild, *target; /* args: NAME=VALUE|... */
+    const char *args, *contexts, *onbuild, *target; /* args, contexts: NAME=VALUE|... */
 };
 
 /* Plans the stages up to `index` as a build does. */
@@ -138,24 +175,33 @@ static void add_stages(const struct plan *p, struct buf *out)
         buf_printf(out, "%s%s%s:", i ? "; " : "", i == p->target ? ">" : "", s->name ? s->name : "-");
         if (s->base == PLAN_BASE_STAGE)
             buf_printf(out, "#%zu", s->base_stage);
+        else if (s->base == PLAN_BASE_NAMED)
+            buf_printf(out, "@%s", plan_context_place(p, s->base_named));
         else
             buf_puts(out, s->base == PLAN_BASE_SCRATCH ? "scratch" : s->image);
         buf_printf(out, "@%s%s", pf, s->needed ? "" : " unneeded");
     }
 }
 
+static void split_bars(const char *text, struct strs *out)
+{
+    AUTO_FREE char *all = xstrdup(text ? text : "");
+    char *save = NULL;
+
+    for (char *a = strtok_r(all, "|", &save); a; a = strtok_r(NULL, "|", &save))
+        strs_add(out, a);
+}
+
 static struct err *show(const struct row *r, struct buf *out)
 {
     AUTO(dockerfile_free) struct dockerfile *df = NULL;
     AUTO(plan_free) struct plan *p = NULL;
-    AUTO(strs_release) struct strs args = { 0 };
-    AUTO_FREE char *all = xstrdup(r->args ? r->args : "");
+    AUTO(strs_release) struct strs args = { 0 }, contexts = { 0 };
     struct stage_plan sp = { 0 };
-    char *save = NULL;
 
-    for (char *a = strtok_r(all, "|", &save); a; a = strtok_r(NULL, "|", &save))
-        strs_add(&args, a);
-    struct plan_opts opts = { .build_args = args, .target = r->target };
+    split_bars(r->args, &args);
+    split_bars(r->contexts, &contexts);
+    struct plan_opts opts = { .build_args = args, .contexts = contexts, .target = r->target };
     TRY(platform_parse("linux/arm64", &opts.target_platform));
     TRY(platform_parse("linux/amd64", &opts.build_platform));
     TRY(dockerfile_parse("Dockerfile", r->text, strlen(r->text), &df));
@@ -166,6 +212,8 @@ static struct err *show(const struct row *r, struct buf *out)
     }
     TRY(plan_chain(p, p->target, r->onbuild, &sp));
     show_config(r->what, &sp.config, out);
+    if (sp.n_steps && strcmp(r->what, "mounts") == 0)
+        show_mounts(&sp.steps[sp.n_steps - 1], p, out);
     if (sp.n_steps)
         show_step(r->what, &sp.steps[sp.n_steps - 1], out);
     for (size_t i = 0; strcmp(r->what, "all") == 0 && i < sp.n_steps; i++)
@@ -214,13 +262,56 @@ static const struct row stages[] = {
     R("FROM z AS tool\nFROM a AS b\nONBUILD COPY --from=tool x /\nFROM b", "stages",
       "tool:z" ARM "; b:a" ARM "; >-:#1" ARM),
     R("FROM z AS tool\nFROM a AS b\nONBUILD COPY --from=tool x /", "stages", "tool:z" ARM " unneeded; >b:a" ARM),
-    R("FROM z AS bad\nRUN --mount=type=cache,target=/c x\nFROM a", "stages", "bad:z" ARM " unneeded; >-:a" ARM),
+    R("FROM z AS bad\nRUN --security=insecure x\nFROM a", "stages", "bad:z" ARM " unneeded; >-:a" ARM),
+    R("FROM z AS tool\nFROM a\nRUN --mount=target=/t,from=TOOL x", "stages", "tool:z" ARM "; >-:a" ARM),
+    R("FROM z\nFROM a\nRUN --mount=type=cache,target=/t,from=0 x", "stages", "-:z" ARM "; >-:a" ARM),
+    R("FROM z AS tool\nFROM a\nRUN --mount=target=/t,from=img x", "stages", "tool:z" ARM " unneeded; >-:a" ARM),
+    R("FROM z AS tool\nFROM a AS b\nONBUILD RUN --mount=target=/t,from=tool x\nFROM b", "stages",
+      "tool:z" ARM "; b:a" ARM "; >-:#1" ARM),
+    R("FROM a", "stages", ">-:other:1" ARM, .contexts = "a=docker-image://other:1"),
+    R("FROM docker.io/library/a:latest", "stages", ">-:other" ARM, .contexts = "a=docker-image://other"),
+    R("FROM a", "stages", ">-:other" ARM, .contexts = "docker.io/library/a:latest=docker-image://other"),
+    R("FROM a:1", "stages", ">-:a:1" ARM, .contexts = "a=docker-image://other"),
+    R("FROM a", "stages", ">-:oci-layout:///l:t" ARM, .contexts = "a=oci-layout:///l:t"),
+    R("FROM a", "stages", ">-:@/dir" ARM, .contexts = "a=/dir"),
+    R("FROM a AS b\nRUN x\nFROM b", "stages", "b:@/dir" ARM "; >-:#0" ARM, .contexts = "b=/dir"),
+    R("FROM scratch", "stages", ">-:scratch" ARM, .contexts = "scratch=/dir"),
 };
 
 static void test_stages(void **state)
 {
     (void)state;
     run_rows(stages, COUNT(stages));
+}
+
+static const struct row mounts[] = {
+    R("FROM a\nRUN --mount=target=/t x", "mounts", "bind /t ro from context"),
+    R("FROM a\nRUN --mount=type=bind,source=s,dst=/t,rw x", "mounts", "bind /t from context:s"),
+    R("FROM a\nWORKDIR /w\nRUN --mount=target=t x", "mounts", "bind /w/t ro from context"),
+    R("FROM a\nWORKDIR /w\nRUN --mount=source=s x", "mounts", "bind /w ro from context:s"),
+    R("FROM a\nRUN --mount=target=/t,from=img:1 x", "mounts", "bind /t ro from img:1"),
+    R("FROM a AS b\nFROM a\nRUN --mount=target=/t,from=b x", "mounts", "bind /t ro from #0"),
+    R("FROM a\nRUN --mount=target=/t,from=c x", "mounts", "bind /t ro from @/dir", .contexts = "c=/dir"),
+    R("FROM a\nRUN --mount=type=cache,target=/t x", "mounts", "cache /t id /t from nothing"),
+    R("FROM a\nWORKDIR /w\nRUN --mount=type=cache,target=t/ x", "mounts", "cache /w/t id t from nothing"),
+    R("FROM a\nRUN --mount=type=cache,target=/t,id=i,ro,sharing=locked x", "mounts",
+      "cache /t ro locked id i from nothing"),
+    R("FROM a\nARG T=/x I=j\nRUN --mount=type=cache,target=$T/y,id=${I} x", "mounts", "cache /x/y id j from nothing"),
+    R("FROM a\nRUN --mount=type=tmpfs,target=/t,size=2m x", "mounts", "tmpfs /t 2097152"),
+    R("FROM a\nRUN --mount=type=secret,id=s x", "mounts", "secret /run/secrets/s ro id s"),
+    R("FROM a\nRUN --mount=type=secret,id=a/s x", "mounts", "secret /run/secrets/s ro id a/s"),
+    R("FROM a\nRUN --mount=type=secret,target=/k/s x", "mounts", "secret /k/s ro id s"),
+    R("FROM a\nRUN --mount=type=secret,source=q,target=/k/s x", "mounts", "secret /k/s ro id q"),
+    R("FROM a\nRUN --mount=type=secret,id=s,env=E x", "mounts", "secret (none) ro id s env E"),
+    R("FROM a\nRUN --mount=type=secret,id=s,env=E,target=/t x", "mounts", "secret /t ro id s env E"),
+    R("FROM a\nRUN --mount=type=ssh --mount=type=ssh,id=k,target=/s --mount=type=ssh,required x", "mounts",
+      "ssh /run/buildkit/ssh_agent.0 ro id default; ssh /s ro id k; ssh /run/buildkit/ssh_agent.2 ro id default"),
+};
+
+static void test_mounts(void **state)
+{
+    (void)state;
+    run_rows(mounts, COUNT(mounts));
 }
 
 static const struct row variables[] = {
@@ -402,8 +493,11 @@ static const struct row errors[] = {
     R("FROM --platform=$X a", "", "--platform is empty"),
     R("FROM a AS x\nCOPY --from=x y /", "", "needs itself"),
     R("FROM a AS x\nCOPY --from=y y /\nFROM x AS y\nRUN x", "", "needs itself"),
-    R("FROM a\nRUN --mount=type=cache,target=/c x", "", "RUN --mount is not supported"),
-    R("FROM a\n\nRUN --mount=type=cache,target=/c x", "", "Dockerfile:3"),
+    R("FROM a\n\nRUN --mount=type=tmpfs,target=/ x", "", "Dockerfile:3"),
+    R("FROM a\nRUN --mount=type=tmpfs,target=/ x", "", "root directory"),
+    R("FROM a\nRUN --mount=from=7,target=/c x", "", "there is no stage 7"),
+    R("FROM a\nRUN --mount=from=B:c:d,target=/c x", "", "neither a stage nor an image"),
+    R("FROM a AS x\nRUN --mount=from=x,target=/c x", "", "needs itself"),
     R("FROM a\nRUN --security=insecure x", "", "--security"),
     R("FROM a\nRUN --network=host x", "", "--network=host"),
     R("FROM a\nADD --checksum=sha256:0 x /", "", "--checksum"),
@@ -439,8 +533,7 @@ static const struct row errors[] = {
     R("FROM a\nSTOPSIGNAL RTMAX+1", "", "'RTMAX+1'"),
     R("FROM a\nVOLUME $X", "", "empty path"),
     R("FROM a\nENV A=${X:?must be set}", "", "must be set"),
-    R("FROM a\nRUN x", "", "ONBUILD RUN --mount=type=tmpfs,target=/t x",
-      .onbuild = "RUN --mount=type=tmpfs,target=/t x"),
+    R("FROM a\nRUN x", "", "ONBUILD RUN --security=insecure x", .onbuild = "RUN --security=insecure x"),
     R("\nFROM a\nRUN x", "", "'ONBUILD NOPE x' of the base of line 2", .onbuild = "NOPE x"),
     R("FROM a AS b\nONBUILD RUN --security=insecure x\nFROM b", "", "Dockerfile:2"),
 };
@@ -469,8 +562,8 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stages), cmocka_unit_test(test_variables), cmocka_unit_test(test_config),
-        cmocka_unit_test(test_layers), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_stages), cmocka_unit_test(test_mounts), cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_config), cmocka_unit_test(test_layers), cmocka_unit_test(test_errors),
     };
 
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

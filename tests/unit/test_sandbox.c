@@ -517,9 +517,11 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 static struct err *check_no_traces(const struct sandbox *sb, void *ctx)
 {
     const struct run_mount mounts[] = {
-        { mount_source, "/new/deep/dir", false, 0 },  { NULL, "/scratch", false, 4096 * 16 },
-        { "/dev/null", "/new/file", true, 0 },        { mount_source, "/dev/inner", true, 0 },
-        { mount_source, "/scratch/nested", true, 0 },
+        { .source = mount_source, .target = "/new/deep/dir" },
+        { .kind = RUN_MOUNT_TMPFS, .target = "/scratch", .tmpfs_bytes = 4096 * 16 },
+        { .source = "/dev/null", .target = "/new/file", .readonly = true },
+        { .source = mount_source, .target = "/dev/inner", .readonly = true },
+        { .source = mount_source, .target = "/scratch/nested", .readonly = true },
     };
     const struct command c = {
         .argv =
@@ -560,7 +562,7 @@ static void test_no_traces(void **state)
 /* What the command itself makes beside a mount point is its own; what the image has stays as it is. */
 static struct err *check_kept(const struct sandbox *sb, void *ctx)
 {
-    const struct run_mount mounts[] = { { mount_source, "/new/dir", false, 0 } };
+    const struct run_mount mounts[] = { { .source = mount_source, .target = "/new/dir" } };
     const struct command beside = { .argv = SH("echo kept >/new/file"), .mounts = mounts, .n_mounts = 1 };
     const struct command clean = { .argv = SH("rm -r /new") };
     AUTO(buf_release) struct buf out = BUF_INIT;
@@ -635,8 +637,8 @@ static void test_not_started(void **state)
 
 static struct err *check_odd_orders(const struct sandbox *sb, void *ctx)
 {
-    const struct run_mount over_root = { mount_source, "/", false, 0 },
-                           over_file = { mount_source, "/etc/passwd", false, 0 };
+    const struct run_mount over_root = { .source = mount_source, .target = "/" },
+                           over_file = { .source = mount_source, .target = "/etc/passwd" };
     AUTO(buf_release) struct buf out = BUF_INIT;
     struct run_result result;
     struct command c = { .argv = SH("true"), .mounts = &over_root, .n_mounts = 1 };
@@ -1154,7 +1156,16 @@ static void test_orders(void **state)
     strs_add(&o.argv, "two words\n");
     strs_add(&o.env, "A=b");
     vec_push(&o.groups, 7U);
-    const struct order_mount m = { xstrdup(""), xstrdup("/t"), UINT64_MAX, true };
+    struct order_mount m = { .kind = 1,
+                             .source = xstrdup(""),
+                             .target = xstrdup("/t"),
+                             .tmpfs_bytes = UINT64_MAX,
+                             .readonly = true,
+                             .data = xstrdup("a"),
+                             .len = 2,
+                             .mode = 0400,
+                             .uid = 5,
+                             .gid = 6 };
     vec_push(&o.mounts, m);
     vec_push(&o.protect, 12U);
     orders_encode(&o, &bytes);
@@ -1163,6 +1174,8 @@ static void test_orders(void **state)
     assert_int_equal(again.len, bytes.len);
     assert_memory_equal(again.data, bytes.data, bytes.len);
     assert_int_equal(back.mounts.items[0].tmpfs_bytes, UINT64_MAX);
+    assert_int_equal(back.mounts.items[0].len, 2);
+    assert_memory_equal(back.mounts.items[0].data, "a", 2);
     orders_release(&back);
     orders_release(&o);
     for (size_t len = 0; len < bytes.len; len++) { /* every truncation is noticed */

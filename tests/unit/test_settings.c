@@ -343,13 +343,51 @@ static const struct {
       { REPO, "PLUGIN_PUSH_ONLY=true", "PLUGIN_NO_PUSH=true", "PLUGIN_SOURCE_TAR_PATH=/x" },
       { "PLUGIN_PUSH_ONLY and PLUGIN_NO_PUSH" } },
     { "one layer", { REPO, "PLUGIN_SINGLE_SNAPSHOT=true" }, { "PLUGIN_SINGLE_SNAPSHOT cannot be used" } },
-    { "secrets from files", { REPO, "PLUGIN_SECRETS_FROM_FILE=a=/b" }, { "PLUGIN_SECRETS_FROM_FILE cannot be used" } },
-    { "secrets from variables", { REPO, "PLUGIN_SECRETS_FROM_ENV=a=B" }, { "PLUGIN_SECRETS_FROM_ENV cannot be used" } },
-    { "contexts", { REPO, "PLUGIN_BUILD_CONTEXTS=a=b" }, { "PLUGIN_BUILD_CONTEXTS cannot be used" } },
+    { "secrets from files", { REPO, "PLUGIN_SECRETS_FROM_FILE=a=/b" }, { "secret 'a'", "/b", "No such file" } },
+    { "secrets from variables", { REPO, "PLUGIN_SECRETS_FROM_ENV=a=B" }, { "secret 'a'", "variable B" } },
+    { "a secret twice",
+      { REPO, "V=geheim", "PLUGIN_SECRETS_FROM_ENV=a=V,a=V" },
+      { "the secret 'a' for RUN is given twice" } },
+    { "a secret without an id", { REPO, "PLUGIN_SECRET=src=/b" }, { "without id=" } },
+    { "a secret's odd option", { REPO, "V=geheim", "PLUGIN_SECRET=id=a,of=V" }, { "'of'", "id, src, env" } },
+    { "contexts", { REPO, "PLUGIN_BUILD_CONTEXTS=a=/no/such/b" }, { "'a=/no/such/b'", "no such directory" } },
+    { "a context without a name", { REPO, "PLUGIN_BUILD_CONTEXTS=/tmp" }, { "NAME=PLACE" } },
     { "several at once",
       { "PLUGIN_REPO=x.io/App", "PLUGIN_NO_PUSH=7", "PLUGIN_TAGS=.", "PLUGIN_TIMEOUT=x" },
       { "PLUGIN_NO_PUSH", "'.'", "PLUGIN_TIMEOUT" } },
 };
+
+/* Every way to give a secret; its bytes stay as they are. */
+static void test_run_secrets(void **state)
+{
+    char place[] = "/tmp/copyup-secrets.XXXXXX";
+    struct settings *s = NULL;
+
+    (void)state;
+    assert_non_null(mkdtemp(place));
+    AUTO_FREE char *file = xasprintf("%s/of-dir", place);
+    AUTO_FREE char *hidden = xasprintf("%s/..data", place);
+    AUTO_FREE char *from_file = xasprintf("PLUGIN_SECRETS_FROM_FILE=named=%s,%s", file, place);
+    AUTO_FREE char *option = xasprintf("PLUGIN_SECRET=id=one,src=%s;id=two,env=V;id=V", file);
+    assert_null(file_write_atomic(file, "a\0b\n", 4, 0600));
+    assert_null(file_write_atomic(hidden, "x", 1, 0600));
+    const char *env[16] = { REPO, "V=text", "PLUGIN_SECRETS_FROM_ENV=env=V", from_file, option };
+    static const struct {
+        const char *id;
+        size_t len;
+        const char *data;
+    } wanted[] = { { "env", 4, "text" },   { "named", 4, "a\0b\n" }, { "of-dir", 4, "a\0b\n" },
+                   { "one", 4, "a\0b\n" }, { "two", 4, "text" },     { "V", 4, "text" } };
+    assert_null(read_env(env, &s));
+    assert_int_equal(s->n_run_secrets, COUNT(wanted));
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        assert_string_equal(s->run_secrets[i].id, wanted[i].id);
+        assert_int_equal(s->run_secrets[i].len, wanted[i].len);
+        assert_memory_equal(s->run_secrets[i].data, wanted[i].data, wanted[i].len);
+    }
+    settings_free(s);
+    err_free(file_remove_tree(AT_FDCWD, place));
+}
 
 static void test_mistakes(void **state)
 {
@@ -647,15 +685,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_notes),
-        cmocka_unit_test(test_secret_files),
-        cmocka_unit_test(test_huge_secret_file),
-        cmocka_unit_test(test_docker_configs),
-        cmocka_unit_test(test_certificates),
-        cmocka_unit_test(test_docs),
-        cmocka_unit_test(test_tags_file),
+        cmocka_unit_test(test_values),         cmocka_unit_test(test_run_secrets),
+        cmocka_unit_test(test_mistakes),       cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_secret_files),   cmocka_unit_test(test_huge_secret_file),
+        cmocka_unit_test(test_docker_configs), cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_docs),           cmocka_unit_test(test_tags_file),
         cmocka_unit_test(test_help),
     };
 

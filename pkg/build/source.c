@@ -1,0 +1,135 @@
+/* source.c - the roots that COPY, ADD and mounts take files from. */
+#include "build/build_priv.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+/* A bare word after --from that is no stage is more often a misspelt stage than an image. */
+static struct err *explain_from(const struct build *b, const char *name, struct err *e)
+{
+    AUTO(buf_release) struct buf names = BUF_INIT;
+
+    if (!e || strpbrk(name, "/:@.") || err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT)
+        return e;
+    for (size_t i = 0; i < b->o.plan->n_stages; i++)
+        if (b->o.plan->stages[i].name)
+            buf_printf(&names, "%s%s", names.len ? ", " : "", b->o.plan->stages[i].name);
+    e = err_set_kind(err_wrap(e, "--from=%s names no stage, and no image of that name could be used", name),
+                     ERR_DOCKERFILE);
+    return err_hint(e, "The named stages are: %s.", names.len ? buf_str(&names) : "none");
+}
+
+static struct err *find_image(struct build *b, const struct plan_source *s, const struct platform *platform,
+                              struct base_image **ret)
+{
+    return explain_from(b, s->image, base_get(b, s->image, platform, ret));
+}
+
+static struct err *open_stage(struct build *b, size_t index, struct source_root *ret)
+{
+    TRY(stage_build(b, index));
+    TRY(stage_rootfs(b, index, &ret->rootfs));
+    return rootfs_view(ret->rootfs, &ret->fd);
+}
+
+static struct err *open_image(struct build *b, const struct plan_source *s, const struct platform *platform,
+                              struct source_root *ret)
+{
+    struct base_image *image;
+
+    TRY(find_image(b, s, platform, &image));
+    TRY(base_view(b, image, &ret->fd));
+    ret->rootfs = image->rootfs;
+    return NULL;
+}
+
+/* A directory, or something that is fetched into one. */
+static struct err *open_named(struct build *b, size_t index, struct context **ret)
+{
+    const char *place = plan_context_place(b->o.plan, index);
+    AUTO(buf_release) struct buf ignore = BUF_INIT;
+    AUTO_FREE char *dir = NULL;
+    struct stat st;
+    bool found;
+
+    if (stat(place, &st) < 0 && b->o.fetch_context)
+        TRY(b->o.fetch_context(b->o.ctx, place, &dir));
+    TRY(context_find_ignore(dir ? dir : place, "", &ignore, &found));
+    return context_open(dir ? dir : place, found ? buf_str(&ignore) : NULL, ignore.len, ret);
+}
+
+static struct err *open_context(struct build *b, const struct context *c, struct source_root *ret)
+{
+    (void)b;
+    ret->fd = context_fd(c);
+    ret->ignore = context_ignore(c);
+    return NULL;
+}
+
+static struct err *named_context(struct build *b, size_t index, struct source_root *ret)
+{
+    const struct strs *contexts = &b->o.plan->opts.contexts;
+
+    if (!b->named)
+        b->named = xcalloc(contexts->n, sizeof(struct context *));
+    if (!b->named[index])
+        TRY(err_wrap(open_named(b, index, &b->named[index]), "cannot use the named context '%s'",
+                     contexts->items[index]));
+    return open_context(b, b->named[index], ret);
+}
+
+static struct err *open_empty(struct build *b, struct source_root *ret)
+{
+    if (!b->empty)
+        TRY(rootfs_new(b->o.snapshotter, NULL, 0, &b->empty));
+    ret->rootfs = b->empty;
+    return rootfs_view(b->empty, &ret->fd);
+}
+
+struct err *source_open(struct build *b, const struct plan_source *s, const struct platform *platform,
+                        struct source_root *ret)
+{
+    *ret = (struct source_root){ .fd = -1 };
+    switch (s->kind) {
+    case PLAN_SOURCE_CONTEXT:
+        return open_context(b, b->o.context, ret);
+    case PLAN_SOURCE_STAGE:
+        return open_stage(b, s->index, ret);
+    case PLAN_SOURCE_IMAGE:
+        return open_image(b, s, platform, ret);
+    case PLAN_SOURCE_NAMED:
+        return named_context(b, s->index, ret);
+    case PLAN_SOURCE_SCRATCH:
+        return open_empty(b, ret);
+    }
+    return err_new(ERR_BUG, "a source of unknown kind %d", (int)s->kind);
+}
+
+struct err *source_identity(struct build *b, const struct plan_source *s, const struct platform *platform,
+                            struct hasher *h)
+{
+    struct base_image *image;
+
+    if (s->kind == PLAN_SOURCE_STAGE) {
+        TRY(stage_build(b, s->index));
+        const struct layers *layers = &b->stages[s->index].layers;
+        for (size_t i = 0; i < layers->n; i++)
+            hasher_add(h, layers->items[i].diff_id.text, strlen(layers->items[i].diff_id.text) + 1);
+    } else if (s->kind == PLAN_SOURCE_IMAGE) {
+        TRY(find_image(b, s, platform, &image));
+        hasher_add(h, image->manifest.config.digest.text, strlen(image->manifest.config.digest.text) + 1);
+    } else if (s->kind == PLAN_SOURCE_NAMED) {
+        const char *place = plan_context_place(b->o.plan, s->index);
+
+        hasher_add(h, place, strlen(place) + 1);
+    }
+    return NULL;
+}
+
+void sources_release(struct build *b)
+{
+    for (size_t i = 0; b->named && i < b->o.plan->opts.contexts.n; i++)
+        context_free(b->named[i]);
+    free(b->named);
+    rootfs_free(b->empty);
+}

@@ -1,0 +1,123 @@
+#include "store/cache_dir.h"
+
+#include "base/limits.h"
+#include "sys/file.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define WAIT_MS 100 /* between two looks at a lock that another build holds */
+
+struct cache_dir {
+    char *path;
+    int lock_fd;
+};
+
+/* F_RDLCK, F_WRLCK: a lock of the open file, so that threads of one build exclude each other too. */
+static bool try_lock(int fd, short type)
+{
+    struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+static struct err *lock_wait(const struct cache_dir_spec *spec, int fd, short type)
+{
+    for (bool told = false; !try_lock(fd, type); told = true) {
+        struct pollfd stop = { cancel_fd(spec->cancel), POLLIN, 0 };
+
+        if (errno != EAGAIN && errno != EACCES)
+            return err_set_kind(err_sys(errno, "cannot lock a cache directory"), ERR_DISK);
+        if (!told && spec->waiting)
+            spec->waiting(spec->ctx);
+        (void)poll(&stop, 1, WAIT_MS);
+        TRY(cancel_check(spec->cancel));
+    }
+    return NULL;
+}
+
+static struct err *open_lock(const char *dir, int *ret_fd)
+{
+    AUTO_FREE char *path = xasprintf("%s.lock", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0)
+        return err_set_kind(err_sys(errno, "cannot open '%s'", path), ERR_DISK);
+    *ret_fd = fd;
+    return NULL;
+}
+
+static struct err *make_dir(struct store *s, const struct cache_dir_spec *spec, const char *path)
+{
+    AUTO_FREE char *made = xasprintf("%s/%s.cache", store_build_dir(s), strrchr(path, '/') + 1);
+
+    if (mkdir(made, 0755) < 0 || chmod(made, 0755) < 0)
+        return err_set_kind(err_sys(errno, "cannot make directory '%s'", made), ERR_DISK);
+    struct err *e = spec->fill ? spec->fill(spec->ctx, made) : NULL;
+    if (!e && rename(made, path) < 0)
+        e = err_set_kind(err_sys(errno, "cannot make directory '%s'", path), ERR_DISK);
+    if (e)
+        err_free(file_remove_tree(AT_FDCWD, made));
+    return e;
+}
+
+/* Whoever finds nothing makes it, and is alone meanwhile. */
+static struct err *lock_and_make(struct store *s, const struct cache_dir_spec *spec, struct cache_dir *c)
+{
+    short type = spec->sharing == CACHE_SHARED ? F_RDLCK : F_WRLCK;
+
+    TRY(lock_wait(spec, c->lock_fd, type));
+    if (access(c->path, F_OK) == 0)
+        return NULL;
+    (void)try_lock(c->lock_fd, F_UNLCK); /* two readers that both want to write would wait for each other */
+    TRY(lock_wait(spec, c->lock_fd, F_WRLCK));
+    if (access(c->path, F_OK) < 0)
+        TRY(make_dir(s, spec, c->path));
+    return lock_wait(spec, c->lock_fd, type);
+}
+
+static struct err *open_number(struct store *s, const struct cache_dir_spec *spec, const char *dir, size_t number,
+                               struct cache_dir **ret)
+{
+    AUTO(cache_dir_close) struct cache_dir *c = xcalloc(1, sizeof(*c));
+
+    c->lock_fd = -1;
+    c->path = number ? xasprintf("%s/%s.%zu", dir, digest_hex(&spec->key), number)
+                     : xasprintf("%s/%s", dir, digest_hex(&spec->key));
+    TRY(open_lock(c->path, &c->lock_fd));
+    if (spec->sharing == CACHE_PRIVATE && !try_lock(c->lock_fd, F_WRLCK))
+        return NULL; /* in use: *ret stays as it is */
+    TRY(lock_and_make(s, spec, c));
+    *ret = steal(&c);
+    return NULL;
+}
+
+struct err *cache_dir_open(struct store *s, const struct cache_dir_spec *spec, struct cache_dir **ret)
+{
+    AUTO_FREE char *dir = xasprintf("%s/caches/%s", store_dir(s), spec->space);
+    struct cache_dir *c = NULL;
+
+    TRY(err_set_kind(file_mkdirs(dir, 0700), ERR_DISK));
+    for (size_t i = 0; !c && i < LIMIT_PRIVATE_CACHES; i++)
+        TRY(open_number(s, spec, dir, i, &c));
+    if (!c)
+        return err_new(ERR_DISK, "%d private caches of one id are in use at once", LIMIT_PRIVATE_CACHES);
+    *ret = c;
+    return NULL;
+}
+
+const char *cache_dir_path(const struct cache_dir *c)
+{
+    return c->path;
+}
+
+void cache_dir_close(struct cache_dir *c)
+{
+    if (!c)
+        return;
+    close_fd(&c->lock_fd);
+    free(c->path);
+    free(c);
+}
