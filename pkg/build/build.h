@@ -62,7 +62,8 @@ struct build_opts { /* all borrowed */
     void *ctx;                       /* of the three above */
     const struct strs *labels;       /* NAME=VALUE, set last */
     const struct strs *ignore_paths; /* never part of a layer */
-    int64_t created_s;               /* the image's and its history's time */
+    int64_t created_s;               /* the time of new layers in the history */
+    bool epoch_set;                  /* created_s was asked for: it is the time of all new entries */
     int64_t clamp_mtime_s;           /* later file times become this; INT64_MAX = keep */
 };
 

@@ -68,8 +68,7 @@ struct err *image_assemble(struct build *b)
     struct manifest *m = &b->manifest;
 
     set_labels(b, &st->config);
-    free(st->config.created);
-    st->config.created = xstrdup(b->created);
+    config_fill_times(&st->config, b->created);
     m->format = b->o.format < 0 ? st->format : (enum image_format)b->o.format;
     TRY(assemble_layers(b, st));
     b->config_text = config_write(&st->config);

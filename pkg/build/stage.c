@@ -190,7 +190,9 @@ static struct err *run_steps(struct build *b, size_t index)
             show.text = step->display;
             TRY(show_step(b, index, step, &show));
         }
-        config_add_history(&st->config, b->created, step->created_by, "copyup", step->kind == STEP_META);
+        const bool layer = step->kind != STEP_META;
+        config_add_history(&st->config, layer || b->o.epoch_set ? b->created : NULL, step->created_by, "copyup",
+                           !layer);
     }
     return NULL;
 }

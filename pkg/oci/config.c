@@ -63,6 +63,7 @@ void config_copy(struct image_config *dst, const struct image_config *src)
     c.user = copy_text(src->user);
     c.workdir = copy_text(src->workdir);
     c.stop_signal = copy_text(src->stop_signal);
+    copy_list(&c.os_features, &src->os_features);
     copy_list(&c.env, &src->env);
     copy_list(&c.cmd, &src->cmd);
     copy_list(&c.entrypoint, &src->entrypoint);
@@ -108,11 +109,54 @@ void config_add_history(struct image_config *c, const char *created, const char 
                                                    .empty_layer = empty_layer };
 }
 
+/* What an entry without a time gets before the first one that comes after it. */
+static const char *first_time(const struct image_config *c)
+{
+    const char *time = NULL;
+    bool gap = false;
+
+    for (size_t i = 0; i < c->n_history; i++) {
+        gap = gap || !c->history[i].created;
+        if (!c->history[i].created)
+            continue;
+        time = c->history[i].created;
+        if (gap)
+            break;
+    }
+    return time;
+}
+
+void config_fill_times(struct image_config *c, const char *now)
+{
+    const char *time = first_time(c);
+    bool gap = false;
+
+    if (!time)
+        time = now;
+    for (size_t i = 0; i < c->n_history; i++) {
+        struct history *h = &c->history[i];
+
+        if (!h->created) {
+            gap = true;
+            h->created = xstrdup(time);
+        } else if (gap) {
+            time = h->created;
+        }
+    }
+    if (c->n_history)
+        time = c->history[c->n_history - 1].created;
+    else if (c->created)
+        return;
+    char *copy = xstrdup(time);
+    free(c->created);
+    c->created = copy;
+}
+
 void config_release(struct image_config *c)
 {
     char *texts[] = { c->created, c->author, c->user, c->workdir, c->stop_signal };
-    struct strs *lists[] = { &c->env,           &c->cmd,     &c->entrypoint, &c->shell,
-                             &c->exposed_ports, &c->volumes, &c->onbuild,    &c->healthcheck.test };
+    struct strs *lists[] = { &c->env,     &c->cmd,     &c->entrypoint,       &c->shell,      &c->exposed_ports,
+                             &c->volumes, &c->onbuild, &c->healthcheck.test, &c->os_features };
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);

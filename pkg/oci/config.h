@@ -30,7 +30,8 @@ struct label {
 
 struct image_config {
     struct platform platform;
-    char *created; /* RFC 3339, or NULL */
+    struct strs os_features; /* "os.features": of the base, kept */
+    char *created;           /* RFC 3339, or NULL */
     char *author;
     /* config: */
     char *user, *workdir, *stop_signal; /* "" or NULL = not set */
@@ -62,6 +63,11 @@ void config_add_diff_id(struct image_config *c, const struct digest *d);
 /* Adds an entry; strings are copied, NULL = not there. */
 void config_add_history(struct image_config *c, const char *created, const char *created_by, const char *comment,
                         bool empty_layer);
+/* Gives the entries of the history that have no time one, as BuildKit does: what made no layer is as old as the first
+ * new layer, or else as the last layer below it; and sets the image's own time to the last entry's. So an image that
+ * adds only settings to its base is as old as the base, and the same whenever it is built. now: if there is no time at
+ * all. */
+void config_fill_times(struct image_config *c, const char *now);
 void config_release(struct image_config *c);
 static inline void config_release_auto(struct image_config *c)
 {

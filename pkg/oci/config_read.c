@@ -234,6 +234,7 @@ static struct err *read_all(const struct json *t, struct image_config *c)
         return wrong_type("the document", "an object");
     if (!oci_copy_platform(t, &c->platform))
         return err_new(ERR_REGISTRY, "its platform ('os', 'architecture', 'variant') is not usable");
+    TRY(read_list(t, "os.features", &c->os_features));
     TRY(read_text(t, "created", &c->created));
     TRY(read_text(t, "author", &c->author));
     TRY(read_run_config(t, c));

@@ -159,6 +159,7 @@ char *config_write(const struct image_config *c)
     put_history(w, c);
     json_key(w, "os");
     json_put_string(w, c->platform.os);
+    put_list(w, "os.features", &c->os_features);
     oci_put_text(w, "os.version", c->platform.os_version);
     put_rootfs(w, c);
     oci_put_text(w, "variant", c->platform.variant);

@@ -72,6 +72,8 @@ MUST_USE struct err *state_copy(struct stage_state *s, const struct df_instr *i)
 char *path_workdir(const char *base, const char *path);
 /* The working directory at this point; "/" if none was set. Borrowed. */
 const char *state_workdir_now(const struct stage_state *s);
+/* The same for the configuration: an absolute path stays as it was written ("/app/", "/a/../b"), as BuildKit has it. */
+char *path_config_workdir(const char *base, const char *path);
 MUST_USE struct err *state_workdir(struct stage_state *s, const struct df_instr *i);
 
 /* flags.c: a flag that is not executed is refused with its name. ONBUILD only stores its trigger: that is checked where

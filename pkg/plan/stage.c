@@ -77,7 +77,7 @@ static void start_state(struct stage_state *s, const struct plan_stage *stage, c
     if (!env_get(&c->env, "PATH"))
         env_set(&c->env, "PATH", DEFAULT_PATH);
     if (stage->base == PLAN_BASE_SCRATCH || stage->base == PLAN_BASE_NAMED || (c->workdir && *c->workdir)) {
-        char *dir = path_workdir("/", c->workdir ? c->workdir : "");
+        char *dir = path_config_workdir("/", c->workdir ? c->workdir : "");
 
         free(c->workdir);
         c->workdir = dir;

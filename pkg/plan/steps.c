@@ -44,7 +44,7 @@ struct err *state_run(struct stage_state *s, const struct df_instr *i)
     strs_release(&command.args);
     state_run_env(s, &st->env);
     st->user = xstrdup(s->config.user ? s->config.user : "");
-    st->cwd = xstrdup(state_workdir_now(s));
+    st->cwd = path_workdir("/", state_workdir_now(s));
     st->network_none = network && strcmp(network, "none") == 0;
     st->created_by = history_run(s, st);
     return state_mounts(s, i, st);
@@ -91,17 +91,23 @@ char *path_workdir(const char *base, const char *path)
     return dir;
 }
 
+char *path_config_workdir(const char *base, const char *path)
+{
+    return *path == '/' ? xstrdup(path) : path_workdir(base, path);
+}
+
+/* The root is always there: as in BuildKit, no layer is made for it. */
 struct err *state_workdir(struct stage_state *s, const struct df_instr *i)
 {
     AUTO_FREE char *text = NULL;
 
     TRY(state_expand(s, i->arg, &text));
-    char *dir = path_workdir(state_workdir_now(s), text);
+    char *dir = path_config_workdir(state_workdir_now(s), text);
 
     free(s->config.workdir);
     s->config.workdir = dir;
-    struct step *st = state_add(s, STEP_WORKDIR, i);
-    st->dir = xstrdup(dir);
+    struct step *st = state_add(s, strcmp(dir, "/") == 0 ? STEP_META : STEP_WORKDIR, i);
+    st->dir = path_workdir("/", dir);
     st->user = xstrdup(s->config.user ? s->config.user : "");
     st->created_by = xasprintf("WORKDIR %s", dir);
     return NULL;

@@ -253,7 +253,8 @@ static const struct {
       "\"CMD\",\"x\"],\"Interval\":1,\"Timeout\":2,\"StartPeriod\":3,\"StartInterval\":4,\"Retries\":5},\"OnBuild\":["
       "\"RUN x\"],\"Shell\":[\"/bin/bash\",\"-c\"]},\"created\":\"2026-01-02T03:04:05Z\",\"history\":[{\"created\":"
       "\"2026-01-02T03:04:05Z\",\"created_by\":\"RUN x\",\"author\":\"me\",\"comment\":\"c\"},{\"empty_layer\":true}],"
-      "\"os\":\"linux\",\"os.version\":\"1\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"" D1 "\"]},\"variant\":"
+      "\"os\":\"linux\",\"os.features\":[\"a\",\"b\"],\"os.version\":\"1\",\"rootfs\":{\"type\":\"layers\",\"diff_"
+      "ids\":[\"" D1 "\"]},\"variant\":"
       "\"v8\"}",
       NULL },
     { "sorted, each once",
@@ -347,6 +348,39 @@ static void test_config_build(void **state)
                              "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"" D2 "\"]}}");
 }
 
+/* in: the times of the history, '-' = none, then what comes of them and of the image's own. */
+static const struct {
+    const char *name, *in, *out;
+} times[] = {
+    { "settings on a base", "1 2 - -", "1 2 2 2 = 2" },
+    { "a new layer", "1 2 - 9", "1 2 9 9 = 9" },
+    { "settings behind a layer", "1 - 8 - 9 -", "1 8 8 8 9 9 = 9" },
+    { "settings before all layers", "- - 5", "5 5 5 = 5" },
+    { "nothing has a time", "- -", "now now = now" },
+    { "no history", "", "= base" },
+    { "old entries are kept", "5 3", "5 3 = 3" },
+};
+
+static void test_fill_times(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(times); i++) {
+        __attribute__((cleanup(config_release_auto))) struct image_config c = { .created = xstrdup("base") };
+        AUTO(buf_release) struct buf out = BUF_INIT;
+        AUTO_FREE char *in = xstrdup(times[i].in);
+        char *save = NULL;
+
+        for (char *t = strtok_r(in, " ", &save); t; t = strtok_r(NULL, " ", &save))
+            config_add_history(&c, *t == '-' ? NULL : t, "x", NULL, *t == '-');
+        config_fill_times(&c, "now");
+        for (size_t k = 0; k < c.n_history; k++)
+            buf_printf(&out, "%s ", c.history[k].created);
+        buf_printf(&out, "= %s", c.created);
+        if (strcmp(buf_str(&out), times[i].out) != 0)
+            fail_msg("'%s': %s", times[i].name, buf_str(&out));
+    }
+}
+
 static void test_time(void **state)
 {
     (void)state;
@@ -366,7 +400,7 @@ int main(void)
         cmocka_unit_test(test_kind),   cmocka_unit_test(test_manifest),      cmocka_unit_test(test_too_many_layers),
         cmocka_unit_test(test_index),  cmocka_unit_test(test_index_refused), cmocka_unit_test(test_layer_media),
         cmocka_unit_test(test_config), cmocka_unit_test(test_bad_config),    cmocka_unit_test(test_config_build),
-        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_time),   cmocka_unit_test(test_fill_times),
     };
 
     return cmocka_run_group_tests_name("oci", tests, NULL, NULL);
