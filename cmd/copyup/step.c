@@ -78,11 +78,33 @@ static void resolve_build_args(const struct settings *s, struct strs *ret_args)
     }
 }
 
+/* As docker build has it: the setting, which may come from the step's own environment, is a build argument. */
+static void add_epoch(const struct settings *s, struct strs *args)
+{
+    if (s->source_date_epoch >= 0 && !env_get(args, "SOURCE_DATE_EPOCH"))
+        strs_take(args, xasprintf("SOURCE_DATE_EPOCH=%lld", (long long)s->source_date_epoch));
+}
+
+static struct err *find_epoch(struct step_ctx *c)
+{
+    if (c->plan->epoch.kind == PLAN_EPOCH_SOURCE)
+        return err_hint(err_new(ERR_DOCKERFILE, "SOURCE_DATE_EPOCH: the time of '%s' is not known to this version",
+                                c->plan->epoch.source),
+                        "Give the seconds since 1970 as a number.");
+    if (c->plan->epoch.kind == PLAN_EPOCH_NONE || c->plan->epoch.kind == PLAN_EPOCH_TIME)
+        return NULL;
+    progress_line(&c->printer,
+                  "note: SOURCE_DATE_EPOCH is as if it was not set: the context that it names has no time");
+    plan_set_epoch(c->plan, NULL);
+    return NULL;
+}
+
 static struct err *prepare(struct step_ctx *c)
 {
     AUTO_FREE char *dockerfile_path = NULL;
     AUTO(strs_release) struct strs args = { 0 };
     resolve_build_args(c->s, &args);
+    add_epoch(c->s, &args);
     struct plan_opts opts = { .build_args = args, .contexts = c->s->build_contexts, .target = c->s->target };
 
     opts.build_platform = platform_host();
@@ -91,6 +113,7 @@ static struct err *prepare(struct step_ctx *c)
         TRY(platform_parse(c->s->platforms.items[0], &opts.target_platform));
     TRY(read_dockerfile(c, &dockerfile_path));
     TRY(plan_new(c->df, &opts, &c->plan));
+    TRY(find_epoch(c));
     return open_context(c, dockerfile_path);
 }
 

@@ -252,7 +252,7 @@ static const char *find_agent(void *ctx, const char *id)
 
 struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opts *o)
 {
-    bool fixed = s->source_date_epoch >= 0 || s->reproducible;
+    const struct plan_epoch *epoch = &o->plan->epoch;
 
     o->snapshot_mode = snapshot_mode_of(s->snapshot_mode);
     o->compress = (struct compress_opts){
@@ -270,8 +270,9 @@ struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opt
     o->ctx = (void *)s; /* only read */
     o->labels = &s->labels;
     o->ignore_paths = &s->ignore_paths;
-    o->created_s = s->source_date_epoch >= 0 ? s->source_date_epoch : s->reproducible ? 0 : now_s;
-    o->clamp_mtime_s = fixed ? o->created_s : INT64_MAX;
+    o->epoch_set = epoch->kind == PLAN_EPOCH_TIME || s->reproducible;
+    o->created_s = epoch->kind == PLAN_EPOCH_TIME ? epoch->seconds : s->reproducible ? 0 : now_s;
+    o->clamp_mtime_s = s->reproducible ? o->created_s : INT64_MAX;
     return NULL;
 }
 

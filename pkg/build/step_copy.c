@@ -3,6 +3,7 @@
 #include "sys/path.h"
 #include "sys/user.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 static void note_owner(void *ctx, const char *path, const struct owner *o)
@@ -91,19 +92,37 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
 struct made {
     enum owner_mode owners;
     struct owner owner;
+    struct strs paths; /* from the top down */
 };
 
 static struct err *give_dir(void *ctx, int fd, const char *path)
 {
-    const struct made *m = ctx;
+    struct made *m = ctx;
     struct stat st;
     bool stored;
 
     if (fstat(fd, &st) < 0)
         return err_sys(errno, "cannot make directory '%s'", path);
+    strs_add(&m->paths, path);
     return owner_set(m->owners, fd, &st, &m->owner, &stored);
 }
 
+/* From the deepest up, because making a directory changes its parent's time. */
+static struct err *date_dirs(int root_fd, const struct strs *paths, int64_t seconds)
+{
+    const struct timespec times[2] = { { .tv_sec = seconds }, { .tv_sec = seconds } };
+
+    for (size_t i = paths->n; i-- > 0;) {
+        AUTO_CLOSE int fd = -1;
+
+        TRY(path_open(root_fd, paths->items[i], O_RDONLY | O_DIRECTORY, 0, &fd));
+        if (futimens(fd, times) < 0)
+            return err_sys(errno, "cannot set the time of '%s'", paths->items[i]);
+    }
+    return NULL;
+}
+
+/* Only the directories that are made get the time of SOURCE_DATE_EPOCH; files keep theirs. */
 static struct err *make_workdir(struct build *b, int root_fd, const struct step *step)
 {
     struct made made = { .owners = b->o.sandbox->owners };
@@ -111,7 +130,11 @@ static struct err *make_workdir(struct build *b, int root_fd, const struct step 
 
     if (*step->user)
         TRY(user_lookup_chown(root_fd, step->user, &made.owner.uid, &made.owner.gid));
-    return path_mkdirs(root_fd, step->dir, 0755, give_dir, &made, &fd);
+    struct err *e = path_mkdirs(root_fd, step->dir, 0755, give_dir, &made, &fd);
+    if (!e && b->o.epoch_set)
+        e = date_dirs(root_fd, &made.paths, b->o.created_s);
+    strs_release(&made.paths);
+    return e;
 }
 
 struct err *step_workdir(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step)

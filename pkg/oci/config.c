@@ -184,7 +184,7 @@ void config_format_time(int64_t seconds, char ret_text[32])
     struct tm tm;
 
     /* RFC 3339 has four digits for the year; what does not fit is not a time that anybody meant. */
-    if (seconds < 0 || seconds > 253402300799 || !gmtime_r(&t, &tm))
+    if (seconds < -30610224000 || seconds > 253402300799 || !gmtime_r(&t, &tm))
         snprintf(ret_text, 32, "1970-01-01T00:00:00Z");
     else
         strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);

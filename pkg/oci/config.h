@@ -73,7 +73,7 @@ static inline void config_release_auto(struct image_config *c)
 {
     config_release(c);
 }
-/* RFC 3339 UTC, seconds: "2026-01-02T03:04:05Z". Outside of the years 1970 to 9999: the beginning of 1970. */
+/* RFC 3339 UTC, seconds: "2026-01-02T03:04:05Z". Outside of the years 1000 to 9999: the beginning of 1970. */
 void config_format_time(int64_t seconds, char ret_text[32]);
 
 #endif

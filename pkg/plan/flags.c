@@ -33,7 +33,7 @@ static struct err *check_network(const struct df_instr *i)
                     "A build in a pod has the pod's network: use --network=default or --network=none.");
 }
 
-static bool is_remote(const char *source)
+bool flags_is_remote(const char *source)
 {
     static const char *const schemes[] = { "http://", "https://", "git@", "git://", "ssh://", "github.com/" };
 
@@ -45,7 +45,7 @@ static bool is_remote(const char *source)
 
 struct err *flags_check_source(const char *source)
 {
-    if (!is_remote(source))
+    if (!flags_is_remote(source))
         return NULL;
     return err_hint(err_new(ERR_DOCKERFILE, "ADD of '%s': remote sources are not supported by this version", source),
                     "Fetch it in an earlier pipeline step, or in a RUN with a checksum.");

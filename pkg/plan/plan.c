@@ -222,6 +222,7 @@ struct err *plan_new(const struct dockerfile *df, const struct plan_opts *opts, 
     strs_copy(&p->opts.build_args, &opts->build_args);
     TRY(plan_set_contexts(p, &opts->contexts));
     TRY(add_stages(p));
+    TRY(epoch_find(p));
     TRY(set_target(p));
     AUTO_FREE unsigned char *on_path = xcalloc(p->n_stages, 1);
     TRY(mark(p, p->target, on_path));
@@ -238,6 +239,7 @@ void plan_free(struct plan *p)
         free(p->stages[i].image);
     }
     free(p->stages);
+    free(p->epoch.source);
     strs_release(&p->global_env);
     strs_release(&p->opts.build_args);
     strs_release(&p->opts.contexts);

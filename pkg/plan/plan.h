@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct plan_opts {
     struct strs build_args; /* NAME=VALUE */
@@ -54,12 +55,31 @@ struct plan_stage {
     bool needed;              /* the target depends on it, as far as the Dockerfile alone tells */
 };
 
+/* SOURCE_DATE_EPOCH, given as a build argument or as an ARG before the first FROM. */
+enum plan_epoch_kind {
+    PLAN_EPOCH_NONE,
+    PLAN_EPOCH_TIME,    /* `seconds` */
+    PLAN_EPOCH_CONTEXT, /* the time of the main context: a commit's, a download's; a directory has none */
+    PLAN_EPOCH_NAMED,   /* of the named context `named`, likewise */
+    PLAN_EPOCH_SOURCE   /* the time of `source`, a URL or repository as ADD has it */
+};
+#define PLAN_EPOCH_MIN (-30610224000) /* the years 1000 to 9999, which RFC 3339 can write */
+#define PLAN_EPOCH_MAX 253402300799
+
+struct plan_epoch {
+    enum plan_epoch_kind kind;
+    int64_t seconds;
+    size_t named; /* its index in plan_opts.contexts */
+    char *source;
+};
+
 struct plan {
     const struct dockerfile *df; /* borrowed */
     struct plan_opts opts;       /* build_args and contexts are copies */
     struct strs global_env;      /* platform args and ARGs before the first FROM that have a value */
     struct plan_stage *stages;
     size_t n_stages, target;
+    struct plan_epoch epoch;
 };
 
 /* Unknown target or base stage, a bad FROM, a flag that this program does not execute (in a needed stage), an image
@@ -70,6 +90,9 @@ DEFINE_CLEANUP(struct plan *, plan_free);
 
 /* Where a named context lies: the text behind "NAME=". Borrowed. */
 const char *plan_context_place(const struct plan *p, size_t index);
+/* Who knows the time of PLAN_EPOCH_CONTEXT or PLAN_EPOCH_SOURCE says it before plan_stage(): stages that declare
+ * ARG SOURCE_DATE_EPOCH then see the number. NULL: it has none, and the argument is as if it had not been given. */
+void plan_set_epoch(struct plan *p, const int64_t *seconds);
 /* The stage that `COPY --from=text` means: by name (any case, the last of that name) or number. False: it is no stage.
  */
 bool plan_find_stage(const struct plan *p, const char *text, size_t *ret_index);

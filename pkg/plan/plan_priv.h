@@ -31,6 +31,8 @@ MUST_USE struct err *state_expand_list(const struct stage_state *s, const struct
 bool vars_is_proxy(const char *name);
 /* Global variables before the first FROM: platform arguments and the ARGs that stand there. */
 MUST_USE struct err *vars_global(struct plan *p, size_t n_instrs);
+/* The ARGs of one instruction, set in env. */
+MUST_USE struct err *vars_declare(const struct plan *p, const struct df_instr *i, struct strs *env);
 MUST_USE struct err *state_arg(struct stage_state *s, const struct df_instr *i);
 MUST_USE struct err *state_env(struct stage_state *s, const struct df_instr *i);
 /* The environment of a RUN: state, proxies from the build arguments, PATH. */
@@ -40,6 +42,9 @@ void state_run_env(const struct stage_state *s, struct strs *ret_env);
 MUST_USE struct err *state_instr(struct stage_state *s, const struct df_instr *i);
 /* The command line of a shell-form or exec-form command. */
 void state_command(const struct stage_state *s, const struct df_command *c, struct strs *ret_argv);
+
+/* epoch.c: finds out what SOURCE_DATE_EPOCH is; the stages are known. */
+MUST_USE struct err *epoch_find(struct plan *p);
 
 /* ports.c: one word of EXPOSE: adds its ports as "80/tcp". */
 MUST_USE struct err *ports_parse(const char *word, struct strs *ports);
@@ -79,6 +84,7 @@ MUST_USE struct err *state_workdir(struct stage_state *s, const struct df_instr 
 /* flags.c: a flag that is not executed is refused with its name. ONBUILD only stores its trigger: that is checked where
  * it is executed. */
 MUST_USE struct err *flags_check(const struct df_instr *i);
+bool flags_is_remote(const char *source);
 /* A source of ADD after its variables were replaced: a remote one is refused. */
 MUST_USE struct err *flags_check_source(const char *source);
 

@@ -61,6 +61,18 @@ static struct err *arg_value(const struct plan *p, const struct strs *env, const
     return NULL;
 }
 
+struct err *vars_declare(const struct plan *p, const struct df_instr *i, struct strs *env)
+{
+    for (size_t n = 0; n < i->n_pairs; n++) {
+        AUTO_FREE char *value = NULL;
+
+        TRY(arg_value(p, env, &i->pairs[n], &value));
+        if (value)
+            env_set(env, i->pairs[n].name, value);
+    }
+    return NULL;
+}
+
 struct err *vars_global(struct plan *p, size_t n_instrs)
 {
     set_platform(p, "TARGET", &p->opts.target_platform);
@@ -70,15 +82,16 @@ struct err *vars_global(struct plan *p, size_t n_instrs)
         const struct df_instr *i = &p->df->instrs[k];
         const struct srcpos pos = df_place(p->df, i->line);
 
-        for (size_t n = 0; i->kind == DF_ARG && n < i->n_pairs; n++) {
-            AUTO_FREE char *value = NULL;
-
-            TRY(err_at(arg_value(p, &p->global_env, &i->pairs[n], &value), &pos));
-            if (value)
-                env_set(&p->global_env, i->pairs[n].name, value);
-        }
+        if (i->kind == DF_ARG)
+            TRY(err_at(vars_declare(p, i, &p->global_env), &pos));
     }
     return NULL;
+}
+
+/* Arguments that tell the builder something and are no variables of the stage. */
+static bool is_told_builder(const char *name)
+{
+    return strcmp(name, "BUILDKIT_SBOM_SCAN_CONTEXT") == 0 || strcmp(name, "BUILDKIT_SBOM_SCAN_STAGE") == 0;
 }
 
 /* ARG in a stage: visible from here on; a bare `ARG name` takes the global value. */
@@ -92,7 +105,7 @@ struct err *state_arg(struct stage_state *s, const struct df_instr *i)
         const char *name = i->pairs[n].name;
 
         TRY(arg_value(s->plan, &s->env, &i->pairs[n], &value));
-        if (value)
+        if (value && !is_told_builder(name))
             env_set(&s->env, name, value);
         if (!strs_has(&s->args, name))
             strs_add(&s->args, name);

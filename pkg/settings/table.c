@@ -85,9 +85,11 @@ const struct setting settings_table[] = {
     { NAMES("PLUGIN_COMPRESSION_LEVEL"), INT(-1, 19), PLACE(compression_level), DEFAULT("0"),
       HELP("1 to 12 with gzip, 1 to 19 with zstd; 0 or -1 is the default of each.") },
     { NAMES("PLUGIN_REPRODUCIBLE"), BOOL, PLACE(reproducible), DEFAULT("false"),
-      HELP("Sets all times in the image to 1970, or to SOURCE_DATE_EPOCH.") },
+      HELP("No time in the image is later than SOURCE_DATE_EPOCH, or than 1970 without it: also not those of files.") },
     { NAMES("SOURCE_DATE_EPOCH", "PLUGIN_TIMESTAMP"), INT(0, 253402300799), PLACE(source_date_epoch), DEFAULT("-1"),
-      HELP("The image's time, in seconds since 1970.") },
+      HELP(
+          "The time of the image and of its history, in seconds since 1970; the build argument of the same name. Files "
+          "keep their times unless PLUGIN_REPRODUCIBLE is set.") },
     { NAMES("PLUGIN_IGNORE_PATHS", "PLUGIN_IGNORE_PATH"), LIST, PLACE(ignore_paths),
       HELP("Paths in the image whose changes are left out of its layers.") },
     { NAMES("PLUGIN_TIMEOUT"), DURATION, PLACE(timeout_ms), DEFAULT("0"),

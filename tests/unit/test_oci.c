@@ -390,6 +390,10 @@ static void test_time(void **state)
     assert_string_equal(text, "1970-01-01T00:00:00Z");
     config_format_time(1767323045, text);
     assert_string_equal(text, "2026-01-02T03:04:05Z");
+    config_format_time(-1, text);
+    assert_string_equal(text, "1969-12-31T23:59:59Z");
+    config_format_time(INT64_MIN, text);
+    assert_string_equal(text, "1970-01-01T00:00:00Z");
     config_format_time(INT64_MAX, text);
     assert_string_equal(text, "1970-01-01T00:00:00Z");
 }

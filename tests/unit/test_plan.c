@@ -192,6 +192,19 @@ static void split_bars(const char *text, struct strs *out)
         strs_add(out, a);
 }
 
+static void show_epoch(const struct plan_epoch *epoch, struct buf *out)
+{
+    static const char *const kinds[] = { "none", "", "context", "context ", "" };
+
+    buf_puts(out, kinds[epoch->kind]);
+    if (epoch->kind == PLAN_EPOCH_TIME)
+        buf_printf(out, "%lld", (long long)epoch->seconds);
+    if (epoch->kind == PLAN_EPOCH_NAMED)
+        buf_printf(out, "%zu", epoch->named);
+    if (epoch->kind == PLAN_EPOCH_SOURCE)
+        buf_puts(out, epoch->source);
+}
+
 static struct err *show(const struct row *r, struct buf *out)
 {
     AUTO(dockerfile_free) struct dockerfile *df = NULL;
@@ -208,6 +221,10 @@ static struct err *show(const struct row *r, struct buf *out)
     TRY(plan_new(df, &opts, &p));
     if (strcmp(r->what, "stages") == 0) {
         add_stages(p, out);
+        return NULL;
+    }
+    if (strcmp(r->what, "epoch") == 0) {
+        show_epoch(&p->epoch, out);
         return NULL;
     }
     TRY(plan_chain(p, p->target, r->onbuild, &sp));
@@ -345,6 +362,7 @@ static const struct row variables[] = {
     R("FROM a\nARG TARGETSTAGE\nRUN x", "env:TARGETSTAGE", "default"),
     R("FROM a AS end\nARG TARGETSTAGE\nRUN x", "env:TARGETSTAGE", "end"),
     R("FROM a AS one\nARG TARGETSTAGE\nRUN x\nFROM b", "env:TARGETSTAGE", "one", .target = "one"),
+    R("FROM a\nARG BUILDKIT_SBOM_SCAN_STAGE=true\nRUN x", "env:BUILDKIT_SBOM_SCAN_STAGE", "(unset)"),
     R("FROM a\nRUN x", "env:http_proxy", "p", .args = "HTTP_PROXY=p"),
     R("FROM a\nRUN x", "env:HTTP_PROXY", "p", .args = "http_proxy=p"),
     R("FROM a\nRUN x", "env:NO_PROXY", "h", .args = "no_proxy=h"),
@@ -357,6 +375,69 @@ static void test_variables(void **state)
 {
     (void)state;
     run_rows(variables, COUNT(variables));
+}
+
+/* what "epoch": what SOURCE_DATE_EPOCH was found to be, and what a stage sees of it. */
+static const struct row epochs[] = {
+    R("FROM a", "epoch", "none"),
+    R("FROM a", "epoch", "5", .args = "SOURCE_DATE_EPOCH=5"),
+    R("FROM a", "epoch", "-5", .args = "SOURCE_DATE_EPOCH=-5"),
+    R("ARG SOURCE_DATE_EPOCH=7\nFROM a", "epoch", "7"),
+    R("ARG X=8\nARG SOURCE_DATE_EPOCH=${X}\nFROM a", "epoch", "8"),
+    R("ARG SOURCE_DATE_EPOCH=7\nFROM a", "epoch", "5", .args = "SOURCE_DATE_EPOCH=5"),
+    R("ARG SOURCE_DATE_EPOCH=7\nFROM a", "epoch", "none", .args = "SOURCE_DATE_EPOCH="),
+    R("ARG SOURCE_DATE_EPOCH\nFROM a", "epoch", "none"),
+    R("FROM a\nARG SOURCE_DATE_EPOCH=7", "epoch", "none"),
+    R("FROM a", "epoch", "context", .args = "SOURCE_DATE_EPOCH=context"),
+    R("FROM a AS src", "epoch", "context 0", .args = "SOURCE_DATE_EPOCH=src", .contexts = "src=dir"),
+    R("ARG SOURCE_DATE_EPOCH=context\nFROM a", "epoch", "context"),
+    R("ARG SOURCE_DATE_EPOCH=src\nFROM scratch AS Src\nADD https://h/x.tar /\nFROM a", "epoch", "https://h/x.tar"),
+    R("ARG SOURCE_DATE_EPOCH=src\nARG V=1\nFROM scratch AS src\nARG V\nARG W=2\nADD https://h/$V$W /\nFROM a", "epoch",
+      "https://h/12"),
+    R("FROM scratch AS src\nARG V=1\nADD https://h/$V.git#$SOURCE_DATE_EPOCH /\nFROM a", "epoch", "https://h/3.git#",
+      .args = "SOURCE_DATE_EPOCH=SRC|V=3"),
+    R("FROM a\nARG SOURCE_DATE_EPOCH\nRUN x", "env:SOURCE_DATE_EPOCH", "5", .args = "SOURCE_DATE_EPOCH=+5"),
+    R("ARG SOURCE_DATE_EPOCH=7\nFROM a\nARG SOURCE_DATE_EPOCH\nRUN x", "env:SOURCE_DATE_EPOCH", "7"),
+    R("ARG SOURCE_DATE_EPOCH=7\nFROM a\nRUN x", "env:SOURCE_DATE_EPOCH", "(unset)"),
+};
+
+static void test_epochs(void **state)
+{
+    (void)state;
+    run_rows(epochs, COUNT(epochs));
+}
+
+/* When the time of a context or of a source is known, stages see the number; or nothing. */
+static void test_set_epoch(void **state)
+{
+    (void)state;
+    static const char text[] = "ARG SOURCE_DATE_EPOCH=9\nFROM scratch\nARG SOURCE_DATE_EPOCH\n";
+    const int64_t seconds = 1700000000;
+
+    for (int known = 0; known < 2; known++) {
+        AUTO(dockerfile_free) struct dockerfile *df = NULL;
+        AUTO(plan_free) struct plan *p = NULL;
+        struct plan_opts opts = { .target = NULL };
+        struct image_config base = { 0 };
+        struct stage_plan sp = { 0 };
+
+        assert_null(platform_parse("linux/amd64", &opts.target_platform));
+        strs_add(&opts.build_args, "SOURCE_DATE_EPOCH=context");
+        assert_null(dockerfile_parse("Dockerfile", text, strlen(text), &df));
+        assert_null(plan_new(df, &opts, &p));
+        plan_set_epoch(p, known ? &seconds : NULL);
+        assert_int_equal(p->epoch.kind, known ? PLAN_EPOCH_TIME : PLAN_EPOCH_NONE);
+        config_init(&base, &opts.target_platform);
+        assert_null(plan_stage(p, 0, &base, NULL, &sp));
+        const char *value = env_get(&sp.env, "SOURCE_DATE_EPOCH");
+        if (known)
+            assert_string_equal(value, "1700000000");
+        else
+            assert_null(value);
+        stage_plan_release(&sp);
+        config_release(&base);
+        strs_release(&opts.build_args);
+    }
 }
 
 static const struct row config[] = {
@@ -490,6 +571,17 @@ static void test_layers(void **state)
 /* want: text of the printed error */
 static const struct row errors[] = {
     R("ARG A", "", "no FROM"),
+    R("ARG A=1\nARG SOURCE_DATE_EPOCH=not-a-time\nFROM a", "", "Dockerfile:2"),
+    R("FROM a", "", "SOURCE_DATE_EPOCH=12x cannot be used", .args = "SOURCE_DATE_EPOCH=12x"),
+    R("FROM a", "", "SOURCE_DATE_EPOCH=253402300800 cannot", .args = "SOURCE_DATE_EPOCH=253402300800"),
+    R("FROM a", "", "cannot be used", .args = "SOURCE_DATE_EPOCH=99999999999999999999"),
+    R("FROM a AS s\nADD https://h/x /", "", "must be FROM scratch", .args = "SOURCE_DATE_EPOCH=s"),
+    R("FROM scratch AS s", "", "exactly one remote ADD", .args = "SOURCE_DATE_EPOCH=s"),
+    R("FROM scratch AS s\nCOPY x /", "", "not COPY", .args = "SOURCE_DATE_EPOCH=s"),
+    R("FROM scratch AS s\nADD x /", "", "must have a URL", .args = "SOURCE_DATE_EPOCH=s"),
+    R("FROM scratch AS s\nADD https://h/x https://h/y /z/", "", "one remote source", .args = "SOURCE_DATE_EPOCH=s"),
+    R("FROM scratch AS s\nADD https://h/x /\nADD https://h/y /", "", "Dockerfile:3", .args = "SOURCE_DATE_EPOCH=s"),
+    R("FROM scratch AS s\nADD <<E /x\ny\nE", "", "one remote source", .args = "SOURCE_DATE_EPOCH=s"),
     R("FROM a AS build", "", "there is no stage 'x'", .target = "x"),
     R("FROM a AS build", "", "named stages are: build", .target = "x"),
     R("FROM a", "", "no stage '1'", .target = "1"),
@@ -567,8 +659,9 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stages), cmocka_unit_test(test_mounts), cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_config), cmocka_unit_test(test_layers), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_stages), cmocka_unit_test(test_mounts),    cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_config), cmocka_unit_test(test_layers),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_epochs), cmocka_unit_test(test_set_epoch),
     };
 
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
