@@ -1,4 +1,4 @@
-#include "base/err.h"
+#include "base/err_priv.h"
 
 #include "base/buf.h"
 #include "base/limits.h"
@@ -8,26 +8,13 @@
 #include <stdint.h>
 #include <string.h>
 
-struct err {
-    enum err_kind kind;
-    int exit_code; /* of ERR_COMMAND */
-    int errnum;    /* 0 = not from the system */
-    char *what;
-    char *hint;
-    char *file;
-    char *text;
-    int line, col;
-    struct err *cause; /* owned */
-    struct err *next;  /* owned: found together with this one */
-};
-
 PRINTF(2, 0)
 static struct err *err_make(enum err_kind kind, const char *fmt, va_list ap)
 {
     struct err *e = xcalloc(1, sizeof(*e));
 
     e->kind = kind;
-    e->what = xvasprintf(fmt, ap);
+    e->texts[ERR_WHAT] = xvasprintf(fmt, ap);
     return e;
 }
 
@@ -81,22 +68,75 @@ struct err *err_wrap(struct err *cause, const char *fmt, ...)
     return e;
 }
 
-static const struct err *find_place(const struct err *e)
+const struct err *err_placed(const struct err *e)
 {
-    while (e && !e->file)
+    while (e && !e->texts[ERR_FILE])
         e = e->cause;
     return e;
 }
 
+static char *copy(const char *s)
+{
+    return s ? xstrdup(s) : NULL;
+}
+
 struct err *err_at(struct err *e, const struct srcpos *pos)
 {
-    if (!e || find_place(e) || !pos->file)
+    if (!e || err_placed(e) || !pos->file)
         return e;
-    e->file = xstrdup(pos->file);
+    e->texts[ERR_FILE] = xstrdup(pos->file);
+    e->texts[ERR_STAGE] = copy(pos->stage);
+    e->texts[ERR_BEFORE] = copy(pos->before);
+    e->texts[ERR_LINE] = copy(pos->text);
+    e->texts[ERR_AFTER] = copy(pos->after);
     e->line = pos->line;
     e->col = pos->col;
-    e->text = pos->text ? xstrdup(pos->text) : NULL;
+    e->width = pos->width;
+    e->stage_number = pos->stage_number;
     return e;
+}
+
+bool err_place(const struct err *e, struct srcpos *ret_place)
+{
+    const struct err *at = err_placed(e);
+
+    if (!at)
+        return false;
+    *ret_place = (struct srcpos){ .file = at->texts[ERR_FILE],
+                                  .line = at->line,
+                                  .text = at->texts[ERR_LINE],
+                                  .col = at->col,
+                                  .width = at->width,
+                                  .before = at->texts[ERR_BEFORE],
+                                  .after = at->texts[ERR_AFTER],
+                                  .stage = at->texts[ERR_STAGE],
+                                  .stage_number = at->stage_number };
+    return true;
+}
+
+struct err *err_blame(struct err *e, const char *token)
+{
+    if (!e || err_token(e))
+        return e;
+    e->texts[ERR_TOKEN] = xstrdup(token);
+    return e;
+}
+
+const char *err_token(const struct err *e)
+{
+    const char *token = NULL;
+
+    for (; e; e = e->cause)
+        if (e->texts[ERR_TOKEN])
+            token = e->texts[ERR_TOKEN];
+    return token;
+}
+
+const char *err_remedy(const struct err *e)
+{
+    while (e && !e->texts[ERR_HINT])
+        e = e->cause;
+    return e ? e->texts[ERR_HINT] : NULL;
 }
 
 struct err *err_hint(struct err *e, const char *fmt, ...)
@@ -105,9 +145,9 @@ struct err *err_hint(struct err *e, const char *fmt, ...)
 
     if (!e)
         return NULL;
-    free(e->hint);
+    free(e->texts[ERR_HINT]);
     va_start(ap, fmt);
-    e->hint = xvasprintf(fmt, ap);
+    e->texts[ERR_HINT] = xvasprintf(fmt, ap);
     va_end(ap);
     return e;
 }
@@ -167,37 +207,7 @@ int err_exit_code(const struct err *e)
 
 const char *err_message(const struct err *e)
 {
-    return e->what;
-}
-
-static void print_place(FILE *out, const struct err *place)
-{
-    fprintf(out, "  at %s:%d\n", place->file, place->line);
-    if (!place->text)
-        return;
-    fprintf(out, "  %5d | %s\n", place->line, place->text);
-    if (place->col > 0)
-        fprintf(out, "        | %*s^\n", place->col - 1, "");
-}
-
-static void print_one(FILE *out, const struct err *e)
-{
-    const struct err *place = find_place(e);
-
-    fprintf(out, "error: %s\n", e->what);
-    for (const struct err *c = e->cause; c; c = c->cause)
-        fprintf(out, "  because: %s\n", c->what);
-    if (place)
-        print_place(out, place);
-    for (const struct err *c = e; c; c = c->cause)
-        if (c->hint)
-            fprintf(out, "  hint: %s\n", c->hint);
-}
-
-void err_print(FILE *out, const struct err *e)
-{
-    for (; e; e = e->next)
-        print_one(out, e);
+    return e->texts[ERR_WHAT];
 }
 
 void err_free(struct err *e)
@@ -206,30 +216,21 @@ void err_free(struct err *e)
         struct err *cause = e->cause;
 
         err_free(e->next);
-        free(e->what);
-        free(e->hint);
-        free(e->file);
-        free(e->text);
+        for (int i = 0; i < ERR_TEXTS; i++)
+            free(e->texts[i]);
         free(e);
         e = cause;
     }
 }
 
-/* ---- over a pipe: a header, the four strings, then the cause and the next one, if the header says so ---- */
+/* ---- over a pipe: a header, the texts, then the cause and the next one, if the header says so ---- */
 
 enum { WIRE_CAUSE = 1, WIRE_NEXT = 2 };
 
 struct wire {
-    uint32_t kind, exit_code, errnum, line, col, more;
-    uint32_t len[4]; /* what, hint, file, text; UINT32_MAX = NULL */
+    uint32_t kind, exit_code, errnum, line, col, width, stage_number, more;
+    uint32_t len[ERR_TEXTS]; /* UINT32_MAX = NULL */
 };
-
-static const char *wire_string(const struct err *e, int i)
-{
-    const char *all[] = { e->what, e->hint, e->file, e->text };
-
-    return all[i];
-}
 
 static void wire_put(struct buf *out, const struct err *e)
 {
@@ -238,15 +239,17 @@ static void wire_put(struct buf *out, const struct err *e)
                       (uint32_t)e->errnum,
                       (uint32_t)e->line,
                       (uint32_t)e->col,
+                      (uint32_t)e->width,
+                      (uint32_t)e->stage_number,
                       (e->cause ? WIRE_CAUSE : 0) | (e->next ? WIRE_NEXT : 0),
                       { 0 } };
 
-    for (int i = 0; i < 4; i++)
-        w.len[i] = wire_string(e, i) ? (uint32_t)strlen(wire_string(e, i)) : UINT32_MAX;
+    for (int i = 0; i < ERR_TEXTS; i++)
+        w.len[i] = e->texts[i] ? (uint32_t)strlen(e->texts[i]) : UINT32_MAX;
     buf_add(out, &w, sizeof(w));
-    for (int i = 0; i < 4; i++)
-        if (wire_string(e, i))
-            buf_add(out, wire_string(e, i), w.len[i]);
+    for (int i = 0; i < ERR_TEXTS; i++)
+        if (e->texts[i])
+            buf_add(out, e->texts[i], w.len[i]);
     if (e->cause)
         wire_put(out, e->cause);
     if (e->next)
@@ -289,18 +292,16 @@ static bool read_full(int fd, void *p, size_t len)
 
 static bool wire_get_strings(int fd, const struct wire *w, struct err *e)
 {
-    char **strings[] = { &e->what, &e->hint, &e->file, &e->text };
-
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < ERR_TEXTS; i++) {
         if (w->len[i] == UINT32_MAX)
             continue;
         if (w->len[i] > LIMIT_ERROR_TEXT_BYTES)
             return false;
-        *strings[i] = xcalloc(1, w->len[i] + 1);
-        if (!read_full(fd, *strings[i], w->len[i]))
+        e->texts[i] = xcalloc(1, w->len[i] + 1);
+        if (!read_full(fd, e->texts[i], w->len[i]))
             return false;
     }
-    return e->what != NULL;
+    return e->texts[ERR_WHAT] != NULL;
 }
 
 /* What was read so far is left in *ret also on failure: the caller frees it. */
@@ -316,6 +317,8 @@ static bool wire_get(int fd, int depth, struct err **ret)
     e->errnum = (int)w.errnum;
     e->line = (int)w.line;
     e->col = (int)w.col;
+    e->width = (int)w.width;
+    e->stage_number = (int)w.stage_number;
     return wire_get_strings(fd, &w, e) && (!(w.more & WIRE_CAUSE) || wire_get(fd, depth + 1, &e->cause)) &&
            (!(w.more & WIRE_NEXT) || wire_get(fd, depth + 1, &e->next));
 }

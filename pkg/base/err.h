@@ -35,10 +35,14 @@ enum err_kind {
 
 /* A place in a text that the user wrote. Borrowed strings; errors copy them. */
 struct srcpos {
-    const char *file; /* "Dockerfile"; NULL = no place known */
-    int line;         /* 1-based */
-    const char *text; /* that source line, may be NULL */
-    int col;          /* 1-based byte column to mark in text, 0 = none */
+    const char *file;           /* "Dockerfile"; NULL = no place known */
+    int line;                   /* 1-based */
+    const char *text;           /* that source line, may be NULL */
+    int col;                    /* 1-based byte column to mark in text, 0 = none */
+    int width;                  /* bytes to mark from there on; 0 counts as 1 */
+    const char *before, *after; /* the lines around it, may be NULL */
+    const char *stage;          /* the build stage's name, may be NULL */
+    int stage_number;           /* which stage it is if it has no name: 1 is the first, 0 = do not say */
 };
 
 struct err;
@@ -61,6 +65,10 @@ MUST_USE struct err *err_wrap(struct err *e, const char *fmt, ...) PRINTF(2, 3);
 /* Adds the place, unless a more precise one is already there. Returns e; NULL stays NULL. */
 MUST_USE struct err *err_at(struct err *e, const struct srcpos *pos);
 
+/* Says which piece of the source, as it is written there, is wrong: whoever knows the place can then point at it. The
+ * innermost one counts. Returns e; NULL stays NULL. */
+MUST_USE struct err *err_blame(struct err *e, const char *token);
+
 /* Adds what the user can do, as a full sentence, beside hints already given deeper. Returns e; NULL stays NULL. */
 MUST_USE struct err *err_hint(struct err *e, const char *fmt, ...) PRINTF(2, 3);
 
@@ -81,7 +89,16 @@ int err_errno(const struct err *e);
 int err_exit_code(const struct err *e);
 /* The outermost message: borrowed, valid as long as e. */
 const char *err_message(const struct err *e);
+/* The piece of the source given to err_blame (the innermost), NULL if none. Borrowed. */
+const char *err_token(const struct err *e);
+/* Its place; false if it has none. The strings are borrowed, valid as long as e. */
+bool err_place(const struct err *e, struct srcpos *ret_place);
+/* The remedy (the outermost), NULL if none. Borrowed. */
+const char *err_remedy(const struct err *e);
 void err_print(FILE *out, const struct err *e);
+/* "  at FILE:LINE, stage 'NAME'" and below it the line with its neighbours and a mark: what err_print shows of a place.
+ * Control characters are not passed on, long lines are cut around what is marked. */
+void srcpos_print(FILE *out, const struct srcpos *at);
 void err_free(struct err *e);
 
 /* Sends e (NULL = success) as one record over a pipe to another process, and reads it there. The reader

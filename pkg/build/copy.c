@@ -1,6 +1,7 @@
 #include "build/copy.h"
 
 #include "base/limits.h"
+#include "base/suggest.h"
 #include "build/copy_priv.h"
 #include "context/context.h"
 #include "dockerfile/dockerfile.h"
@@ -49,30 +50,6 @@ static mode_t implied_mode(const struct copier *c)
 
 /* ---- a source that is not there ---- */
 
-/* Edits that make a into b, at most `max` + 1. */
-static size_t distance(const char *a, const char *b, size_t max)
-{
-    size_t n = strlen(b), row[257];
-
-    if (n > 256 || strlen(a) > 256)
-        return max + 1;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; *a; a++, i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t change = diagonal + (*a != b[j - 1]), gone = row[j] + 1, added = row[j - 1] + 1;
-
-            diagonal = row[j];
-            row[j] = change < gone ? change : gone;
-            row[j] = row[j] < added ? row[j] : added;
-        }
-    }
-    return row[n];
-}
-
 /* The name in the source's directory that is most like it; the caller frees. NULL: none is like it. */
 static char *nearest(const struct copy_spec *s, const char *path)
 {
@@ -85,8 +62,7 @@ static char *nearest(const struct copy_spec *s, const char *path)
 
     err_free(context_glob(s->from_fd, all, s->ignore, &names));
     for (size_t i = 0; i < names.n; i++) {
-        size_t d =
-            strcasecmp(base_name(names.items[i]), name) == 0 ? 0 : distance(base_name(names.items[i]), name, best);
+        size_t d = suggest_distance(base_name(names.items[i]), name, best);
 
         if (d > best || (found && d == best))
             continue;

@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "dockerfile/parse.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -31,13 +32,83 @@ void dockerfile_free(struct dockerfile *df)
     free(df);
 }
 
+/* Which stage a line belongs to; an only stage without a name needs no mention. */
+static void set_stage(const struct dockerfile *df, struct srcpos *at)
+{
+    int n = 0, of_line = 0;
+
+    for (size_t k = 0; k < df->n_instrs; k++) {
+        if (df->instrs[k].kind != DF_FROM)
+            continue;
+        n++;
+        if (df->instrs[k].line > at->line)
+            continue;
+        of_line = n;
+        at->stage = df->instrs[k].stage_name;
+    }
+    at->stage_number = n > 1 ? of_line : 0;
+}
+
+static const char *line_text(const struct dockerfile *df, int line)
+{
+    return line >= 1 && (size_t)line <= df->lines.n ? df->lines.items[line - 1] : NULL;
+}
+
 struct srcpos df_place(const struct dockerfile *df, int line)
 {
-    struct srcpos at = { .file = df->name, .line = line };
+    struct srcpos at = { .file = df->name,
+                         .line = line,
+                         .text = line_text(df, line),
+                         .before = line_text(df, line - 1),
+                         .after = line_text(df, line + 1) };
 
-    if (line >= 1 && (size_t)line <= df->lines.n)
-        at.text = df->lines.items[line - 1];
+    set_stage(df, &at);
     return at;
+}
+
+static bool is_edge(char c)
+{
+    return !c || isspace((unsigned char)c) || strchr("=,\"'", c);
+}
+
+/* The token as a word of its own, else anywhere; NULL if it is not there. */
+static const char *find_token(const char *text, const char *token)
+{
+    const char *anywhere = strstr(text, token);
+
+    for (const char *p = anywhere; p; p = strstr(p + 1, token))
+        if ((p == text || is_edge(p[-1])) && is_edge(p[strlen(token)]))
+            return p;
+    return anywhere;
+}
+
+/* The place of what the error blames, if it is found in these lines as it was written, else the first line. */
+static struct err *blame_lines(const struct dockerfile *df, int first, int last, struct err *e)
+{
+    const char *token = e ? err_token(e) : NULL;
+    int line = first;
+    const char *found = NULL;
+
+    if (!e)
+        return NULL;
+    for (int k = first; token && *token && !found && k <= last; k++) {
+        const char *text = line_text(df, k);
+
+        found = text ? find_token(text, token) : NULL;
+        line = found ? k : first;
+    }
+    struct srcpos at = df_place(df, line);
+
+    if (found) {
+        at.col = (int)(found - at.text) + 1;
+        at.width = (int)strlen(token);
+    }
+    return err_at(e, &at);
+}
+
+struct err *df_at(const struct dockerfile *df, const struct df_instr *i, struct err *e)
+{
+    return blame_lines(df, i->line, i->end_line, e);
 }
 
 static const struct df_flag *last_flag(const struct df_instr *i, const char *name)
@@ -62,23 +133,6 @@ bool df_flag_bool(const struct df_instr *i, const char *name)
     return flag && (!flag->has_value || strcasecmp(flag->value, "true") == 0);
 }
 
-/* The place of a mistake: where the blamed token stands, if it is found as it was written. */
-static struct err *at_token(struct err *e, const struct dockerfile *df, int first, int last, const char *token)
-{
-    for (int line = first; token && *token && line <= last; line++) {
-        struct srcpos at = df_place(df, line);
-        const char *found = at.text ? strstr(at.text, token) : NULL;
-
-        if (!found)
-            continue;
-        at.col = (int)(found - at.text) + 1;
-        return err_at(e, &at);
-    }
-    struct srcpos at = df_place(df, first);
-
-    return err_at(e, &at);
-}
-
 /* What an image's configuration keeps of an ONBUILD: the text behind the keyword, and the here-documents. */
 static char *trigger_text(const char *line, const struct df_instr *i)
 {
@@ -93,7 +147,7 @@ static char *trigger_text(const char *line, const struct df_instr *i)
 
 static void finish_trigger(const struct dockerfile *df, const char *line, struct df_instr *i)
 {
-    struct srcpos at = df_place(df, i->line);
+    const struct srcpos at = { .file = df->name, .line = i->line };
 
     i->arg = trigger_text(line, i);
     err_free(dockerfile_parse_trigger(i->arg, &at, &i->trigger));
@@ -103,26 +157,24 @@ static void finish_trigger(const struct dockerfile *df, const char *line, struct
         i->trigger->heredocs[k].line += i->line - 1;
 }
 
-static struct err *read_instr(struct lex *lx, struct dockerfile *df, const char *line, int first,
+static struct err *read_instr(struct lex *lx, const struct dockerfile *df, const char *line, int first,
                               struct df_instr *ret_instr)
 {
-    struct blame blame = { NULL };
-    struct err *e = instr_parse(line, lx->escape, ret_instr, &blame);
+    struct err *e = instr_parse(line, lx->escape, ret_instr);
     int last = lx->line;
 
     if (!e && ret_instr->takes_heredocs)
         e = heredocs_read(lx, line, ret_instr);
-    if (e)
-        e = at_token(e, df, first, last, blame.token);
-    free(blame.token);
     ret_instr->line = first;
     ret_instr->end_line = lx->line;
-    if (!e && ret_instr->kind == DF_ONBUILD)
+    if (e)
+        return blame_lines(df, first, last, e);
+    if (ret_instr->kind == DF_ONBUILD)
         finish_trigger(df, line, ret_instr);
-    return e;
+    return NULL;
 }
 
-/* All instructions of the text, each for itself. */
+/* All instructions of the text, each for itself. df has those that are read already, for the stage of a mistake. */
 static struct err *read_all(const char *text, size_t len, struct dockerfile *df)
 {
     AUTO(buf_release) struct buf line = BUF_INIT;
@@ -137,18 +189,15 @@ static struct err *read_all(const char *text, size_t len, struct dockerfile *df)
         struct df_instr instr = { 0 };
 
         e = lex_logical(&lx, &line, &first, &more);
-        if (e) {
-            e = at_token(e, df, lx.line, lx.line, NULL);
-            break;
-        }
-        if (!more)
+        e = blame_lines(df, lx.line, lx.line, e);
+        if (e || !more)
             break;
         e = read_instr(&lx, df, buf_str(&line), first, &instr);
         vec_push(&instrs, instr);
+        df->instrs = instrs.items;
+        df->n_instrs = instrs.n;
     }
     df->escape = lx.escape;
-    df->instrs = instrs.items;
-    df->n_instrs = instrs.n;
     return e;
 }
 
@@ -196,12 +245,10 @@ static struct err *check_stages(const struct dockerfile *df)
     for (size_t k = 0; k < df->n_instrs && df->instrs[k].kind != DF_FROM; k++) {
         if (df->instrs[k].kind == DF_ARG)
             continue;
-        struct srcpos at = df_place(df, df->instrs[k].line);
-
-        return err_at(
+        return df_at(
+            df, &df->instrs[k],
             err_hint(err_new(ERR_DOCKERFILE, "%s stands before the first FROM", df_keyword(df->instrs[k].kind)),
-                     "A Dockerfile begins with FROM; only ARG may stand before it."),
-            &at);
+                     "A Dockerfile begins with FROM; only ARG may stand before it."));
     }
     return NULL;
 }

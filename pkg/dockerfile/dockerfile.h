@@ -109,8 +109,12 @@ void df_instr_free(struct df_instr *i);
 
 /* "RUN" */
 const char *df_keyword(enum df_kind kind);
-/* The place of a line of that file, for err_at(). Borrowed from df. */
+/* The place of a line of that file, for err_at(), with its stage and the lines around it. Borrowed from df. It looks
+ * for the stage: ask for it when there is something to say, not before. */
 struct srcpos df_place(const struct dockerfile *df, int line);
+/* Adds the place of the instruction: what the error blames (err_blame) within its lines, else its first line. NULL
+ * stays NULL. */
+MUST_USE struct err *df_at(const struct dockerfile *df, const struct df_instr *i, struct err *e);
 /* The flag's value ("" for a bare one), or NULL if it was not given. For flags given several times see flags. */
 const char *df_flag(const struct df_instr *i, const char *name);
 /* A true or false flag: false if it was not given. */

@@ -1,5 +1,6 @@
 /* instr.c - the table of instructions and what is checked of each. */
 #include "base/buf.h"
+#include "base/suggest.h"
 #include "base/vec.h"
 #include "dockerfile/parse.h"
 
@@ -36,7 +37,7 @@ struct instr_def {
     enum form form;
     bool any_flags; /* flags are not looked at, as in the reference */
     bool heredocs;
-    struct err *(*take)(struct df_instr *i, struct args *a, struct blame *b);
+    struct err *(*take)(struct df_instr *i, struct args *a);
     struct flag_def flags[8];
 };
 
@@ -45,13 +46,6 @@ static const struct instr_def defs[DF_KIND_COUNT];
 const char *df_keyword(enum df_kind kind)
 {
     return defs[kind].keyword;
-}
-
-static struct err *blame_on(struct blame *b, const char *token, struct err *e)
-{
-    free(b->token);
-    b->token = xstrdup(token);
-    return e;
 }
 
 /* ---- what each instruction takes ---- */
@@ -78,25 +72,22 @@ static struct strs take_list(struct args *a)
     return list;
 }
 
-static struct err *take_text(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_text(struct df_instr *i, struct args *a)
 {
-    (void)b;
     TRY(need_one(i, a));
     i->arg = xstrdup(a->list.items[0]);
     return NULL;
 }
 
-static struct err *take_words(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_words(struct df_instr *i, struct args *a)
 {
-    (void)b;
     TRY(need_some(i, a));
     i->words = take_list(a);
     return NULL;
 }
 
-static struct err *take_volumes(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_volumes(struct df_instr *i, struct args *a)
 {
-    (void)b;
     TRY(need_some(i, a));
     for (size_t k = 0; k < a->list.n; k++) {
         struct span volume = span_trim(span_of(a->list.items[k]));
@@ -108,27 +99,25 @@ static struct err *take_volumes(struct df_instr *i, struct args *a, struct blame
     return NULL;
 }
 
-static struct err *take_shell(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_shell(struct df_instr *i, struct args *a)
 {
     TRY(need_some(i, a));
     if (!a->json)
         return err_hint(
-            blame_on(b, a->list.items[0], err_new(ERR_DOCKERFILE, "SHELL requires its arguments in JSON form")),
+            err_blame(err_new(ERR_DOCKERFILE, "SHELL requires its arguments in JSON form"), a->list.items[0]),
             "Write SHELL [\"/bin/sh\", \"-c\"].");
     i->words = take_list(a);
     return NULL;
 }
 
-static struct err *take_command(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_command(struct df_instr *i, struct args *a)
 {
-    (void)b;
     i->command.exec = a->json;
     i->command.args = take_list(a);
     return NULL;
 }
 
-static struct err *check_one_of(const struct df_instr *i, const char *flag, const char *const *allowed, size_t n,
-                                struct blame *b)
+static struct err *check_one_of(const struct df_instr *i, const char *flag, const char *const *allowed, size_t n)
 {
     const char *value = df_flag(i, flag);
 
@@ -139,17 +128,19 @@ static struct err *check_one_of(const struct df_instr *i, const char *flag, cons
             return NULL;
     struct err *e = err_new(ERR_DOCKERFILE, "'%s' is no value of RUN --%s", value, flag);
 
-    return blame_on(b, flag, suggest_hint(e, "", value, allowed, n));
+    AUTO_FREE char *token = xasprintf("--%s=%s", flag, value);
+
+    return err_blame(suggest_hint(e, "", value, allowed, n), token);
 }
 
-static struct err *take_run(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_run(struct df_instr *i, struct args *a)
 {
     static const char *const networks[] = { "default", "none", "host" };
     static const char *const securities[] = { "sandbox", "insecure" };
 
-    TRY(take_command(i, a, b));
-    TRY(check_one_of(i, "network", networks, 3, b));
-    TRY(check_one_of(i, "security", securities, 2, b));
+    TRY(take_command(i, a));
+    TRY(check_one_of(i, "network", networks, 3));
+    TRY(check_one_of(i, "security", securities, 2));
     for (size_t k = 0; k < i->n_flags; k++) {
         struct err *e = NULL;
 
@@ -158,13 +149,13 @@ static struct err *take_run(struct df_instr *i, struct args *a, struct blame *b)
         else if (strcmp(i->flags[k].name, "device") == 0)
             e = device_check(i->flags[k].value);
         if (e)
-            return blame_on(b, i->flags[k].value,
-                            err_wrap(e, "RUN --%s=%s is wrong", i->flags[k].name, i->flags[k].value));
+            return err_blame(err_wrap(e, "RUN --%s=%s is wrong", i->flags[k].name, i->flags[k].value),
+                             i->flags[k].value);
     }
     return NULL;
 }
 
-static struct err *take_files(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_files(struct df_instr *i, struct args *a)
 {
     const char *keyword = df_keyword(i->kind);
 
@@ -174,7 +165,7 @@ static struct err *take_files(struct df_instr *i, struct args *a, struct blame *
     const char *dest = a->list.items[a->list.n - 1];
 
     if (df_is_heredoc(dest))
-        return blame_on(b, dest, err_new(ERR_DOCKERFILE, "%s takes no here-document as its destination", keyword));
+        return err_blame(err_new(ERR_DOCKERFILE, "%s takes no here-document as its destination", keyword), dest);
     i->arg = xstrdup(dest);
     free(a->list.items[--a->list.n]);
     i->words = take_list(a);
@@ -186,11 +177,24 @@ static bool is_stage_name(const char *name)
     return islower((unsigned char)name[0]) && !name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.")];
 }
 
-static struct err *take_from(struct df_instr *i, struct args *a, struct blame *b)
+/* Most often the AS is what is wrong. */
+static struct err *from_arguments(const struct args *a)
+{
+    struct err *e = err_new(ERR_DOCKERFILE, "FROM requires either one or three arguments");
+    const char *image = a->list.n ? a->list.items[0] : "";
+
+    for (size_t k = 1; k < a->list.n; k++)
+        if (a->list.items[k][0] == '#')
+            return err_blame(err_hint(e, "A comment needs a line of its own."), a->list.items[k]);
+    if (a->list.n == 2 || a->list.n == 3)
+        return err_blame(err_hint(e, "Write FROM %s AS %s.", image, a->list.items[a->list.n - 1]), a->list.items[1]);
+    return err_hint(e, "Write FROM IMAGE, or FROM IMAGE AS NAME.");
+}
+
+static struct err *take_from(struct df_instr *i, struct args *a)
 {
     if (a->list.n != 1 && (a->list.n != 3 || strcasecmp(a->list.items[1], "as") != 0))
-        return err_hint(err_new(ERR_DOCKERFILE, "FROM requires either one or three arguments"),
-                        "Write FROM IMAGE, or FROM IMAGE AS NAME.");
+        return from_arguments(a);
     i->arg = xstrdup(a->list.items[0]);
     if (a->list.n == 1)
         return NULL;
@@ -200,7 +204,7 @@ static struct err *take_from(struct df_instr *i, struct args *a, struct blame *b
     if (is_stage_name(i->stage_name))
         return NULL;
     return err_hint(
-        blame_on(b, a->list.items[2], err_new(ERR_DOCKERFILE, "'%s' cannot be the name of a stage", a->list.items[2])),
+        err_blame(err_new(ERR_DOCKERFILE, "'%s' cannot be the name of a stage", a->list.items[2]), a->list.items[2]),
         "A name starts with a letter; letters, digits, '-', '_' and '.' may follow.");
 }
 
@@ -216,14 +220,14 @@ static struct err *no_name(const struct df_instr *i)
     return err_new(ERR_DOCKERFILE, "%s names cannot be blank", df_keyword(i->kind));
 }
 
-static struct err *take_arg(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_arg(struct df_instr *i, struct args *a)
 {
     TRY(need_some(i, a));
     for (size_t k = 0; k < a->list.n; k++) {
         const char *word = a->list.items[k], *equals = strchr(word, '=');
 
         if (equals == word)
-            return blame_on(b, word, no_name(i));
+            return err_blame(no_name(i), word);
         add_pair(i, xstrndup(word, equals ? (size_t)(equals - word) : strlen(word)),
                  equals ? xstrdup(equals + 1) : NULL, equals != NULL);
     }
@@ -231,17 +235,17 @@ static struct err *take_arg(struct df_instr *i, struct args *a, struct blame *b)
 }
 
 /* The pairs are there already: parse_pairs. */
-static struct err *take_pairs(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_pairs(struct df_instr *i, struct args *a)
 {
     if (i->n_pairs == 0)
         TRY(need_some(i, a));
     for (size_t k = 0; k < i->n_pairs; k++)
         if (!*i->pairs[k].name)
-            return blame_on(b, "=", no_name(i));
+            return err_blame(no_name(i), "=");
     return NULL;
 }
 
-static struct err *take_health(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_health(struct df_instr *i, struct args *a)
 {
     struct df_health health;
 
@@ -254,7 +258,7 @@ static struct err *take_health(struct df_instr *i, struct args *a, struct blame 
     if (i->health_none)
         return NULL;
     if (strcasecmp(type, "CMD") != 0)
-        return err_hint(blame_on(b, type, err_new(ERR_DOCKERFILE, "unknown type '%s' of HEALTHCHECK", type)),
+        return err_hint(err_blame(err_new(ERR_DOCKERFILE, "unknown type '%s' of HEALTHCHECK", type), type),
                         "Write HEALTHCHECK CMD COMMAND, or HEALTHCHECK NONE.");
     if (a->list.n < 2)
         return err_new(ERR_DOCKERFILE, "HEALTHCHECK CMD has no command");
@@ -264,7 +268,7 @@ static struct err *take_health(struct df_instr *i, struct args *a, struct blame 
     return df_parse_health(i, &health);
 }
 
-static struct err *take_trigger(struct df_instr *i, struct args *a, struct blame *b)
+static struct err *take_trigger(struct df_instr *i, struct args *a)
 {
     TRY(need_some(i, a));
     const char *keyword = a->list.items[0];
@@ -273,7 +277,7 @@ static struct err *take_trigger(struct df_instr *i, struct args *a, struct blame
         static const char *const forbidden[] = { "ONBUILD", "MAINTAINER", "FROM" };
 
         if (strcasecmp(keyword, forbidden[k]) == 0)
-            return blame_on(b, keyword, err_new(ERR_DOCKERFILE, "%s cannot stand behind ONBUILD", forbidden[k]));
+            return err_blame(err_new(ERR_DOCKERFILE, "%s cannot stand behind ONBUILD", forbidden[k]), keyword);
     }
     return NULL;
 }
@@ -288,6 +292,15 @@ static const struct flag_def *find_flag(const struct instr_def *def, const char 
     return NULL;
 }
 
+/* The instruction that has the flag, NULL if none has. */
+static const char *flag_owner(const char *name)
+{
+    for (int k = 0; k < DF_KIND_COUNT; k++)
+        if (find_flag(&defs[k], name))
+            return defs[k].keyword;
+    return NULL;
+}
+
 static struct err *unknown_flag(const struct instr_def *def, const char *name)
 {
     const char *names[8];
@@ -296,7 +309,10 @@ static struct err *unknown_flag(const struct instr_def *def, const char *name)
     for (const struct flag_def *f = def->flags; f->name; f++)
         names[n++] = f->name;
     struct err *e = err_new(ERR_DOCKERFILE, "unknown flag '--%s' of %s", name, def->keyword);
+    const char *owner = flag_owner(name);
 
+    if (owner)
+        return err_hint(e, "--%s is a flag of %s.", name, owner);
     if (n == 0)
         return err_hint(e, "%s has no flags.", def->keyword);
     return suggest_hint(e, "--", name, names, n);
@@ -314,9 +330,13 @@ static struct err *check_flag(const struct df_instr *i, size_t k)
             return err_new(ERR_DOCKERFILE, "the flag '--%s' is given twice", flag->name);
     if (f->kind != FLAG_BOOL)
         return flag->has_value ? NULL : err_new(ERR_DOCKERFILE, "the flag '--%s' needs a value", flag->name);
-    if (flag->has_value && strcasecmp(flag->value, "true") != 0 && strcasecmp(flag->value, "false") != 0)
-        return err_new(ERR_DOCKERFILE, "the flag '--%s' is true or false, not '%s'", flag->name, flag->value);
-    return NULL;
+    static const char *const values[] = { "true", "false" };
+
+    if (!flag->has_value || strcasecmp(flag->value, "true") == 0 || strcasecmp(flag->value, "false") == 0)
+        return NULL;
+    struct err *e = err_new(ERR_DOCKERFILE, "the flag '--%s' is true or false, not '%s'", flag->name, flag->value);
+
+    return suggest_hint(e, "", flag->value, values, 2);
 }
 
 static void set_flags(struct df_instr *i, const struct strs *flags)
@@ -332,7 +352,7 @@ static void set_flags(struct df_instr *i, const struct strs *flags)
     }
 }
 
-static struct err *check_flags(const struct df_instr *i, const struct args *a, struct blame *b)
+static struct err *check_flags(const struct df_instr *i, const struct args *a)
 {
     bool health_none = i->kind == DF_HEALTHCHECK && a->list.n > 0 && strcasecmp(a->list.items[0], "NONE") == 0;
 
@@ -344,7 +364,7 @@ static struct err *check_flags(const struct df_instr *i, const struct args *a, s
         if (e) {
             AUTO_FREE char *token = xasprintf("--%s", i->flags[k].name);
 
-            return blame_on(b, token, e);
+            return err_blame(e, token);
         }
     }
     return NULL;
@@ -390,7 +410,7 @@ static struct err *parse_legacy_pair(struct df_instr *i, const char *rest)
 }
 
 /* "name=value ..." if the first word holds a '=', else "name value". */
-static struct err *parse_pairs(struct df_instr *i, const char *rest, const struct strs *words, struct blame *b)
+static struct err *parse_pairs(struct df_instr *i, const char *rest, const struct strs *words)
 {
     if (words->n > 0 && !strchr(words->items[0], '='))
         return parse_legacy_pair(i, rest);
@@ -398,7 +418,7 @@ static struct err *parse_pairs(struct df_instr *i, const char *rest, const struc
         const char *word = words->items[k], *equals = strchr(word, '=');
 
         if (!equals)
-            return err_hint(blame_on(b, word, err_new(ERR_DOCKERFILE, "'%s' has no '='", word)),
+            return err_hint(err_blame(err_new(ERR_DOCKERFILE, "'%s' has no '='", word), word),
                             "Each argument has the form name=value; a value with blanks needs quotes.");
         add_pair(i, xstrndup(word, (size_t)(equals - word)), xstrdup(equals + 1), true);
     }
@@ -435,10 +455,10 @@ static enum df_kind find_kind(const char *keyword)
 }
 
 static struct err *parse_line(const char *line, char escape, enum df_kind *ret_kind, struct df_instr *ret_instr,
-                              struct args *ret_args, struct blame *b);
+                              struct args *ret_args);
 
 /* The inner keyword; the inner arguments are only looked at as far as the reference does when it meets the ONBUILD. */
-static struct err *parse_trigger(const char *rest, char escape, struct df_instr *i, struct args *a, struct blame *b)
+static struct err *parse_trigger(const char *rest, char escape, struct df_instr *i, struct args *a)
 {
     struct strs head = { 0 };
     struct df_instr inner = { 0 };
@@ -452,7 +472,7 @@ static struct err *parse_trigger(const char *rest, char escape, struct df_instr 
     strs_release(&head);
     if (find_kind(a->list.items[0]) == DF_ONBUILD)
         return NULL; /* take_trigger refuses it; going on would nest as deep as the line is long */
-    struct err *e = parse_line(rest, escape, &kind, &inner, &inner_args, b);
+    struct err *e = parse_line(rest, escape, &kind, &inner, &inner_args);
 
     i->takes_heredocs = kind != DF_KIND_COUNT && defs[kind].heredocs && !inner_args.json;
     instr_release(&inner);
@@ -460,7 +480,7 @@ static struct err *parse_trigger(const char *rest, char escape, struct df_instr 
     return e;
 }
 
-static struct err *parse_args(const char *rest, char escape, struct df_instr *i, struct args *a, struct blame *b)
+static struct err *parse_args(const char *rest, char escape, struct df_instr *i, struct args *a)
 {
     switch (defs[i->kind].form) {
     case FORM_LINE:
@@ -480,18 +500,18 @@ static struct err *parse_args(const char *rest, char escape, struct df_instr *i,
         return NULL;
     case FORM_PAIRS:
         split_quoted(rest, escape, &a->list);
-        return parse_pairs(i, rest, &a->list, b);
+        return parse_pairs(i, rest, &a->list);
     case FORM_HEALTH:
         return parse_health(rest, a);
     case FORM_TRIGGER:
-        return parse_trigger(rest, escape, i, a, b);
+        return parse_trigger(rest, escape, i, a);
     }
     return NULL;
 }
 
 /* Keyword, flags and arguments; an unknown keyword is no error here. */
 static struct err *parse_line(const char *line, char escape, enum df_kind *ret_kind, struct df_instr *ret_instr,
-                              struct args *ret_args, struct blame *b)
+                              struct args *ret_args)
 {
     struct strs head = { 0 }, flags = { 0 };
     struct span rest = { "", 0 };
@@ -506,14 +526,14 @@ static struct err *parse_line(const char *line, char escape, enum df_kind *ret_k
 
         ret_instr->kind = *ret_kind;
         set_flags(ret_instr, &flags);
-        e = parse_args(text, escape, ret_instr, ret_args, b);
+        e = parse_args(text, escape, ret_instr, ret_args);
     }
     strs_release(&head);
     strs_release(&flags);
     return e;
 }
 
-static struct err *unknown_keyword(const char *line, struct blame *b)
+static struct err *unknown_keyword(const char *line)
 {
     struct span word = span_trim(span_of(line));
     const char *names[DF_KIND_COUNT];
@@ -524,26 +544,26 @@ static struct err *unknown_keyword(const char *line, struct blame *b)
     for (int k = 0; k < DF_KIND_COUNT; k++)
         names[k] = defs[k].keyword;
     AUTO_FREE char *keyword = xstrndup(n ? word.p : "", n);
-    struct err *e = blame_on(b, keyword, err_new(ERR_DOCKERFILE, "unknown instruction '%.100s'", keyword));
+    struct err *e = err_blame(err_new(ERR_DOCKERFILE, "unknown instruction '%.100s'", keyword), keyword);
 
     return suggest_hint(e, "", keyword, names, DF_KIND_COUNT);
 }
 
-struct err *instr_parse(const char *line, char escape, struct df_instr *ret_instr, struct blame *b)
+struct err *instr_parse(const char *line, char escape, struct df_instr *ret_instr)
 {
     enum df_kind kind = DF_KIND_COUNT;
     struct args args = { 0 };
-    struct err *e = parse_line(line, escape, &kind, ret_instr, &args, b);
+    struct err *e = parse_line(line, escape, &kind, ret_instr, &args);
 
     if (!e && kind == DF_KIND_COUNT)
-        e = unknown_keyword(line, b);
+        e = unknown_keyword(line);
     if (!e) {
         ret_instr->text = span_dup(span_trim(span_of(line)));
         ret_instr->takes_heredocs |= defs[kind].heredocs && !args.json;
-        e = check_flags(ret_instr, &args, b);
+        e = check_flags(ret_instr, &args);
     }
     if (!e)
-        e = defs[kind].take(ret_instr, &args, b);
+        e = defs[kind].take(ret_instr, &args);
     strs_release(&args.list);
     return e;
 }

@@ -1,5 +1,6 @@
 /* mount.c - the values of RUN --mount and --device. */
 #include "base/buf.h"
+#include "base/suggest.h"
 #include "dockerfile/parse.h"
 #include "dockerfile/words.h"
 
@@ -318,9 +319,9 @@ static struct err *parse_fields(const char *text, const struct words_opts *opts,
     struct err *e = csv_fields(text, &fields);
 
     for (size_t i = 0; !e && i < fields.n; i++)
-        e = set_field(s, fields.items[i], opts);
+        e = err_blame(set_field(s, fields.items[i], opts), fields.items[i]);
     strs_release(&fields);
-    return e ? e : check_mount(s);
+    return e ? e : err_blame(check_mount(s), text);
 }
 
 struct err *df_expand_mount(const char *text, const struct words_opts *opts, struct df_mount *ret_mount)
@@ -376,8 +377,9 @@ struct err *mount_precheck(const char *text)
         const char *dollar = strchr(value, '$');
 
         if (dollar && dollar[1])
-            e = err_hint(err_new(ERR_DOCKERFILE, "'from' of a mount takes no variable"),
-                         "Name a stage \"FROM IMAGE AS NAME\" and mount from that.");
+            e = err_blame(err_hint(err_new(ERR_DOCKERFILE, "'from' of a mount takes no variable"),
+                                   "Name a stage \"FROM IMAGE AS NAME\" and mount from that."),
+                          fields.items[i]);
     }
     strs_release(&fields);
     return e;
@@ -406,7 +408,7 @@ struct err *device_check(const char *text)
     struct err *e = csv_fields(text, &fields);
 
     for (size_t i = 0; !e && i < fields.n; i++)
-        e = device_field(fields.items[i], &named);
+        e = err_blame(device_field(fields.items[i], &named), fields.items[i]);
     strs_release(&fields);
     return e;
 }

@@ -47,20 +47,9 @@ void heredoc_release(struct df_heredoc *h);
 
 /* ---- instr.c ---- */
 
-/* Which part of the source an error is about, so that the place can point at it. */
-struct blame {
-    char *token;
-};
-
-/* One logical line to an instruction; here-documents are not read yet. */
-MUST_USE struct err *instr_parse(const char *line, char escape, struct df_instr *ret_instr, struct blame *blame);
+/* One logical line to an instruction; here-documents are not read yet. Errors name what they blame. */
+MUST_USE struct err *instr_parse(const char *line, char escape, struct df_instr *ret_instr);
 void instr_release(struct df_instr *i);
-
-/* ---- suggest.c ---- */
-
-/* The option that `word` is probably meant to be, NULL if none is near. */
-const char *suggest(const char *word, const char *const *options, size_t n);
-struct err *suggest_hint(struct err *e, const char *prefix, const char *word, const char *const *options, size_t n);
 
 /* ---- csv.c ---- */
 

@@ -1,7 +1,7 @@
 /* What the user should know although nothing is wrong: settings without effect, names that may be misspelt. */
 #include "base/buf.h"
+#include "base/suggest.h"
 #include "settings/settings_priv.h"
-#include "settings/values.h"
 
 #include <string.h>
 
@@ -38,8 +38,8 @@ void settings_note_effects(struct reading *r)
 /* Is it one of ours? If not, *nearest is the one that it is likely to mean, or stays NULL. */
 static bool name_known(const char *name, const char **nearest)
 {
-    const int most = 2;
-    int best = most + 1;
+    const size_t most = 2;
+    size_t best = most + 1;
 
     for (size_t i = 0; i < settings_table_len; i++) {
         const struct setting *row = &settings_table[i];
@@ -50,8 +50,8 @@ static bool name_known(const char *name, const char **nearest)
             if (row->type == SETTING_SECRET && strncmp(row->names[k], name, len) == 0 &&
                 strcmp(name + len, "_FILE") == 0)
                 return true;
-            int d =
-                strncmp(row->names[k], PREFIX, strlen(PREFIX)) == 0 ? value_distance(name, row->names[k], most) : best;
+            bool ours = strncmp(row->names[k], PREFIX, strlen(PREFIX)) == 0;
+            size_t d = ours ? suggest_distance(name, row->names[k], most) : best;
             if (d < best) {
                 best = d;
                 *nearest = row->names[k];

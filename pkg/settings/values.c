@@ -146,34 +146,3 @@ void value_list(const char *text, const char *separators, struct strs *list)
             return;
     }
 }
-
-#define NAME_MAX_LEN 80
-
-static int least(int a, int b, int c)
-{
-    int m = a < b ? a : b;
-
-    return m < c ? m : c;
-}
-
-int value_distance(const char *a, const char *b, int max)
-{
-    int rows[3][NAME_MAX_LEN + 1];
-    size_t n = strlen(a), m = strlen(b);
-
-    if (n > NAME_MAX_LEN || m > NAME_MAX_LEN)
-        return max + 1;
-    for (size_t k = 0; k <= m; k++)
-        rows[0][k] = (int)k;
-    for (size_t i = 1; i <= n; i++) {
-        int *row = rows[i % 3];
-        const int *above = rows[(i - 1) % 3], *above2 = rows[(i + 1) % 3]; /* i - 2 */
-        row[0] = (int)i;
-        for (size_t k = 1; k <= m; k++) {
-            row[k] = least(above[k] + 1, row[k - 1] + 1, above[k - 1] + (a[i - 1] != b[k - 1]));
-            if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] && above2[k - 2] + 1 < row[k])
-                row[k] = above2[k - 2] + 1;
-        }
-    }
-    return rows[n % 3][m] <= max ? rows[n % 3][m] : max + 1;
-}

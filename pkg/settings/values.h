@@ -16,7 +16,5 @@ bool value_int(const char *text, int64_t *ret);
 bool value_duration(const char *text, int64_t *ret_ms);
 /* The pieces between separators, blanks around them removed, empty ones left out; added to list. */
 void value_list(const char *text, const char *separators, struct strs *list);
-/* Single-character edits (insert, delete, replace, swap neighbours) from a to b, or max + 1 if there are more. */
-int value_distance(const char *a, const char *b, int max);
 
 #endif

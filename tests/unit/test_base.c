@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/strs.h"
+#include "base/suggest.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -41,7 +42,8 @@ static void assert_prints(struct err *e, const char *want)
 
 static void test_err_text(void **state)
 {
-    const struct srcpos pos = { "Dockerfile", 3, "CPY x y", 1 }, outer = { "other", 9, NULL, 0 };
+    const struct srcpos pos = { .file = "Dockerfile", .line = 3, .text = "CPY x y", .col = 1 };
+    const struct srcpos outer = { .file = "other", .line = 9 };
 
     (void)state;
     assert_prints(err_new(ERR_SETTING, "cannot use '%s'", "x"), "error: cannot use 'x'\n");
@@ -53,14 +55,168 @@ static void test_err_text(void **state)
     assert_prints(e, "error: cannot build image 'demo:1'\n"
                      "  because: unknown instruction 'CPY'\n"
                      "  at Dockerfile:3\n"
-                     "      3 | CPY x y\n"
+                     ">     3 | CPY x y\n"
                      "        | ^\n"
                      "  hint: Did you mean COPY?\n");
 }
 
+static char *printed_place(const struct srcpos *at)
+{
+    char *out = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&out, &n);
+
+    assert_non_null(f);
+    srcpos_print(f, at);
+    fclose(f);
+    return out;
+}
+
+static void test_places(void **state)
+{
+    static const struct {
+        struct srcpos at;
+        const char *want;
+    } rows[] = {
+        { { "F", 3, NULL, 0, 0, "b", "a", NULL, 0 }, "  at F:3\n" },
+        { { "F", 3, "COPY --form=x a", 6, 6, "FROM b", "RUN x", "build", 2 },
+          "  at F:3, stage 'build'\n"
+          "      2 | FROM b\n"
+          ">     3 | COPY --form=x a\n"
+          "        |      ^~~~~~\n"
+          "      4 | RUN x\n" },
+        { { "F", 9, "x", 0, 0, "", NULL, NULL, 1 }, "  at F:9, stage 0\n>     9 | x\n" },
+        { { "F", 1, "", 1, 1, NULL, NULL, NULL, 0 }, "  at F:1\n>     1 |\n        | ^\n" },
+        { { "F", 1, "ab", 9, 1, NULL, NULL, NULL, 0 }, "  at F:1\n>     1 | ab\n" },
+        { { "F", 1, "\ta\tb", 4, 9, NULL, NULL, NULL, 0 }, "  at F:1\n>     1 | \ta\tb\n        | \t \t^\n" },
+        { { "F", 1, "\303\244\303\266 x\303\274y", 6, 4, NULL, NULL, NULL, 0 },
+          "  at F:1\n>     1 | \303\244\303\266 x\303\274y\n        |    ^~~\n" },
+        { { "F", 1, "a\033[31m\177\r", 0, 0, NULL, NULL, NULL, 0 }, "  at F:1\n>     1 | a?[31m??\n" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO_FREE char *out = printed_place(&rows[i].at);
+
+        if (strcmp(out, rows[i].want) != 0)
+            fail_msg("row %zu:\n%snot:\n%s", i, out, rows[i].want);
+    }
+}
+
+/* The mark stays in sight, characters stay whole. */
+static void test_long_line(void **state)
+{
+    AUTO(buf_release) struct buf line = BUF_INIT;
+    struct srcpos at = { "F", 1, NULL, 0, 4, NULL, NULL, NULL, 0 };
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        buf_puts(&line, "\303\244");
+    buf_puts(&line, "HERE");
+    for (int i = 0; i < 1000; i++)
+        buf_puts(&line, "\303\266");
+    at.text = buf_str(&line);
+    at.col = 2001;
+    AUTO_FREE char *out = printed_place(&at);
+
+    assert_true(strlen(out) < 400);
+    assert_non_null(strstr(out, "| ...\303\244"));
+    assert_non_null(strstr(out, "HERE"));
+    assert_non_null(strstr(out, "\303\266...\n"));
+    /* behind the dots 30 characters of two bytes */
+    AUTO_FREE char *mark = xasprintf("...\n        | %33s^~~~\n", "");
+    assert_non_null(strstr(out, mark));
+    at.col = 1;
+    AUTO_FREE char *first = printed_place(&at);
+    assert_non_null(strstr(first, "| \303\244"));
+    assert_non_null(strstr(first, "...\n        | ^~\n"));
+}
+
+static void test_blame(void **state)
+{
+    const struct srcpos pos = { "F", 2, "text", 1, 2, "b", "a", "s", 3 };
+    struct srcpos at;
+
+    (void)state;
+    assert_null(err_blame(NULL, "x"));
+    struct err *e = err_new(ERR_DOCKERFILE, "x");
+
+    assert_null(err_token(e));
+    assert_null(err_remedy(e));
+    assert_false(err_place(e, &at));
+    e = err_blame(err_wrap(err_blame(err_hint(e, "Inner."), "inner"), "y"), "outer");
+    assert_string_equal(err_token(e), "inner");
+    assert_string_equal(err_remedy(e), "Inner.");
+    e = err_wrap(err_at(e, &pos), "z");
+    assert_true(err_place(e, &at));
+    assert_string_equal(at.file, "F");
+    assert_string_equal(at.stage, "s");
+    assert_string_equal(at.before, "b");
+    assert_string_equal(at.after, "a");
+    assert_true(at.line == 2 && at.col == 1 && at.width == 2 && at.stage_number == 3);
+    err_free(e);
+}
+
+static void test_suggest(void **state)
+{
+    static const char *const words[] = { "RUN", "COPY", "HEALTHCHECK", "build", "a" };
+    static const struct {
+        const char *word, *want;
+    } rows[] = {
+        { "RNU", "RUN" },
+        { "rn", "RUN" },
+        { "CPY", "COPY" },
+        { "COPYY", "COPY" },
+        { "HEALTCHEK", "HEALTHCHECK" },
+        { "biuld", "build" },
+        { "BUILD", "build" },
+        { "run", "RUN" },
+        { "RUN", NULL },
+        { "RXY", NULL },
+        { "XY", NULL },
+        { "HLTHCHK", NULL },
+        { "b", NULL },
+        { "", NULL },
+        { "bild", "build" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *got = suggest(rows[i].word, words, 5);
+
+        if (got != rows[i].want && (!got || !rows[i].want || strcmp(got, rows[i].want) != 0))
+            fail_msg("'%s' gave '%s'", rows[i].word, got ? got : "nothing");
+    }
+    assert_null(suggest_hint(NULL, "", "x", words, 5));
+    struct err *e = suggest_hint(err_new(ERR_DOCKERFILE, "x"), "--", "biuld", words, 5);
+
+    assert_string_equal(err_remedy(e), "Did you mean '--build'?");
+    err_free(e);
+}
+
+static void test_distance(void **state)
+{
+    char endless[300];
+
+    (void)state;
+    assert_int_equal(suggest_distance("PLUGIN_TAGS", "plugin_tags", 2), 0);
+    assert_int_equal(suggest_distance("PLUGIN_TAG", "PLUGIN_TAGS", 2), 1);
+    assert_int_equal(suggest_distance("PLUGIN_TAGSS", "PLUGIN_TAGS", 2), 1);
+    assert_int_equal(suggest_distance("PLUGIN_TGAS", "PLUGIN_TAGS", 2), 1);
+    assert_int_equal(suggest_distance("PLUGIN_TUGZ", "PLUGIN_TAGS", 2), 2);
+    assert_int_equal(suggest_distance("PLUGIN_ABCD", "PLUGIN_TAGS", 2), 3);
+    assert_int_equal(suggest_distance("", "ab", 2), 2);
+    assert_int_equal(suggest_distance("abcdef", "uvwxyz", 9), 6);
+    memset(endless, 'A', sizeof(endless) - 1);
+    endless[sizeof(endless) - 1] = '\0';
+    assert_int_equal(suggest_distance(endless, endless, 2), 3);
+    endless[256] = '\0';
+    assert_int_equal(suggest_distance(endless, endless, 2), 0);
+}
+
 static void test_err_null_is_success(void **state)
 {
-    const struct srcpos pos = { "f", 1, NULL, 0 };
+    const struct srcpos pos = { .file = "f", .line = 1 };
 
     (void)state;
     assert_null(err_wrap(NULL, "x"));
@@ -147,7 +303,7 @@ static struct err *through_pipe(const struct err *e)
 
 static void test_err_pipe(void **state)
 {
-    const struct srcpos pos = { "Dockerfile", 12, "RUN x", 5 };
+    const struct srcpos pos = { "Dockerfile", 12, "RUN x", 5, 1, "FROM b", "USER u", NULL, 2 };
 
     (void)state;
     assert_null(through_pipe(NULL));
@@ -432,6 +588,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_err_text),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_long_line),
+        cmocka_unit_test(test_blame),
+        cmocka_unit_test(test_suggest),
+        cmocka_unit_test(test_distance),
         cmocka_unit_test(test_err_null_is_success),
         cmocka_unit_test(test_err_join),
         cmocka_unit_test(test_err_exit_codes),

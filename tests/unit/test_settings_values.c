@@ -161,22 +161,6 @@ static void test_list(void **state)
     }
 }
 
-static void test_distance(void **state)
-{
-    (void)state;
-    assert_int_equal(value_distance("PLUGIN_TAGS", "PLUGIN_TAGS", 2), 0);
-    assert_int_equal(value_distance("PLUGIN_TAG", "PLUGIN_TAGS", 2), 1);
-    assert_int_equal(value_distance("PLUGIN_TAGSS", "PLUGIN_TAGS", 2), 1);
-    assert_int_equal(value_distance("PLUGIN_TGAS", "PLUGIN_TAGS", 2), 1);
-    assert_int_equal(value_distance("PLUGIN_TUGZ", "PLUGIN_TAGS", 2), 2);
-    assert_int_equal(value_distance("PLUGIN_ABCD", "PLUGIN_TAGS", 2), 3);
-    assert_int_equal(value_distance("", "ab", 2), 2);
-    char endless[200];
-    memset(endless, 'A', sizeof(endless) - 1);
-    endless[sizeof(endless) - 1] = '\0';
-    assert_int_equal(value_distance(endless, "PLUGIN_TAGS", 2), 3);
-}
-
 static const struct {
     const char *tag, *want;
 } expanded[] = {
@@ -275,9 +259,9 @@ static void test_applies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bool),      cmocka_unit_test(test_int),      cmocka_unit_test(test_duration),
-        cmocka_unit_test(test_list),      cmocka_unit_test(test_distance), cmocka_unit_test(test_expand),
-        cmocka_unit_test(test_automatic), cmocka_unit_test(test_applies),
+        cmocka_unit_test(test_bool),    cmocka_unit_test(test_int),    cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_list),    cmocka_unit_test(test_expand), cmocka_unit_test(test_automatic),
+        cmocka_unit_test(test_applies),
     };
 
     return cmocka_run_group_tests_name("settings_values", tests, NULL, NULL);
