@@ -110,8 +110,8 @@ MAKERS = {
 
 
 def provide(registry, names, cache):
-    """Pushes the named images as base/NAME; returns {name: why not} for those that cannot be made here."""
-    missing = {}
+    """Pushes the named images as base/NAME; returns {name: Image} and {name: why not} for those that cannot be made here."""
+    found, missing = {}, {}
     for name in sorted(names):
         try:
             made = debian(cache) if name == "debian" else MAKERS[name]()
@@ -119,6 +119,7 @@ def provide(registry, names, cache):
             missing[name] = "no base image %s: %s" % (name, e)
             continue
         made.push(registry, "base/" + name)
+        found[name] = made
         if name == "wrong-digest":
             registry.spoil(made.layers[-1]["digest"])
-    return missing
+    return found, missing

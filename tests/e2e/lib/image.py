@@ -1,5 +1,6 @@
 """Images from both sides: layers and images written for the tests, and built images read and judged. Nothing here knows
 how copyup works: it reads tar streams, digests and JSON only."""
+import functools
 import gzip
 import hashlib
 import io
@@ -13,6 +14,9 @@ MANIFESTS = [OCI + "index.v1+json", OCI + "manifest.v1+json", DOCKER + "distribu
              DOCKER + "distribution.manifest.v2+json"]
 TYPES = {tarfile.DIRTYPE: "dir", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "hardlink", tarfile.CHRTYPE: "char",
          tarfile.BLKTYPE: "block", tarfile.FIFOTYPE: "fifo"}
+
+
+SHORT = 200  # bytes of a file that are kept to be compared
 
 
 class Bad(Exception):
@@ -55,13 +59,14 @@ class Image:
     """An image to be pushed as a base: `layers` are uncompressed tar streams."""
 
     def __init__(self, layers, config=None, oci=True):
-        self.blobs = {}
+        self.blobs, self.tars = {}, list(layers)
         family = OCI if oci else DOCKER
         layer_type = OCI + "layer.v1.tar+gzip" if oci else DOCKER + "image.rootfs.diff.tar.gzip"
         packed = [gzip.compress(t, 1, mtime=0) for t in layers]
         doc = {"architecture": "amd64", "os": "linux", "created": "2020-09-13T12:26:40Z", "config": config or {},
                "rootfs": {"type": "layers", "diff_ids": [sha256(t) for t in layers]},
                "history": [{"created": "2020-09-13T12:26:40Z", "created_by": "layer %d" % i} for i in range(len(layers))]}
+        self.document = doc
         raw = json.dumps(doc).encode()
         self.layers = [self.descriptor(layer_type, p) for p in packed]
         config_type = OCI + "config.v1+json" if oci else DOCKER + "container.image.v1+json"
@@ -73,6 +78,9 @@ class Image:
         digest = sha256(data)
         self.blobs[digest] = data
         return {"mediaType": media_type, "size": len(data), "digest": digest}
+
+    def tree(self):
+        return flatten(self.tars)
 
     def push(self, registry, name, tag="latest"):
         for digest, data in self.blobs.items():
@@ -128,6 +136,7 @@ def check_config(config, layers):
         raise Bad("history tells of %d layers, there are %d" % (filled, len(layers)))
 
 
+@functools.lru_cache(maxsize=8)
 def unpack(data):
     if data[:2] == b"\x1f\x8b":
         return gzip.decompress(data)
@@ -166,6 +175,8 @@ def describe(tar, m):
         data = tar.extractfile(m).read()
         info["size"] = str(len(data))
         info["sha256"] = hashlib.sha256(data).hexdigest()
+        if len(data) <= SHORT:
+            info["text"] = data.decode("utf-8", "surrogateescape")
     for key, value in m.pax_headers.items():
         if key.startswith("SCHILY.xattr."):
             info["xattr." + key[len("SCHILY.xattr."):]] = value.encode("utf-8", "surrogateescape").hex()
@@ -182,9 +193,10 @@ def drop(tree, path):
         del tree[p]
 
 
-def flatten(layers):
-    """path -> description (the same object for hard links), as a container engine would lay the layers over each other."""
-    tree = {}
+def flatten(layers, below_them=None):
+    """path -> description (the same object for hard links), as a container engine would lay the layers over each other,
+    and over the tree below them, which stays as it is."""
+    tree = dict(below_them or {})
     for layer in layers:
         entries = [(clean(m.name), m, describe(tar, m)) for tar, m in members(layer)]
         seen = set()

@@ -4,46 +4,28 @@
 The command gets a mount namespace of its own: the case's directory at /mnt, empty /tmp, /var/tmp and /dev/shm. This process
 is the reaper of everything that the command starts, so what is still alive when it ends is seen. The report (JSON, spec
 "report") has: code, signal, peak_kib, seconds, left_processes, left_files. Run as root."""
-import ctypes
 import json
 import os
 import signal
 import sys
 import time
 
-CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE, PR_SET_CHILD_SUBREAPER = 0x20000, 4096, 16384, 1 << 18, 36
-OVERLAY_MAGIC = 0x794C7630
+import mounts
+
+PR_SET_CHILD_SUBREAPER = 36
 EMPTY = ["/tmp", "/var/tmp", "/dev/shm"]
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def check(result, what):
-    if result != 0:
-        raise OSError(ctypes.get_errno(), what)
-
-
-def mount(source, target, kind=None, flags=0, options=None):
-    check(libc.mount(source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags),
-                     options and options.encode()), "mount " + target)
-
-
-def on_overlay(path):
-    buf = (ctypes.c_long * 32)()
-    check(libc.statfs(path.encode(), buf), "statfs " + path)
-    return buf[0] == OVERLAY_MAGIC
 
 
 def enter(spec):
-    check(libc.unshare(CLONE_NEWNS), "unshare")
-    mount("none", "/", None, MS_REC | MS_PRIVATE)
-    mount(spec["home"], "/mnt", None, MS_BIND)  # first: it may lie in one of those that become empty
+    mounts.own_namespace()
+    mounts.mount(spec["home"], "/mnt", None, mounts.MS_BIND)  # first: it may lie in one of those that become empty
     for path in EMPTY:
-        mount("tmpfs", path, "tmpfs", 0, "mode=1777")
+        mounts.mount("tmpfs", path, "tmpfs", 0, "mode=1777")
     size = spec.get("state_size")
-    if not size and on_overlay("/mnt"):  # an overlay cannot be the upper layer of another
+    if not size and mounts.on_overlay("/mnt"):
         size = "4G"
     if size:
-        mount("tmpfs", "/mnt/state", "tmpfs", 0, "size=%s,mode=0755,uid=%d,gid=%d" % (size, spec["uid"], spec["uid"]))
+        mounts.small_disk("/mnt/state", size, spec["uid"])
 
 
 def spawn(spec):
@@ -97,7 +79,7 @@ def main():
     with open(sys.argv[1]) as f:
         spec = json.load(f)
     enter(spec)
-    check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+    mounts.check(mounts.libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
     start = time.monotonic()
     status, usage = wait(spawn(spec), spec)
     seconds = time.monotonic() - start
