@@ -35,25 +35,25 @@ def hard_links(tree):
     return {path: groups[id(tree[path])] for path in tree}
 
 
-def changed(have, had, links, links_before):
+def same(have, had):
     """A directory's time does not count: it changes with what is in it."""
     if have is had:
-        return False
-    if had is None or links != links_before:
         return True
     skip = ("mtime",) if have["type"] == "dir" else ()
-    return {k: v for k, v in have.items() if k not in skip} != {k: v for k, v in had.items() if k not in skip}
+    return {k: v for k, v in have.items() if k not in skip} == {k: v for k, v in (had or {}).items() if k not in skip}
 
 
 def of_files(tree, base):
-    """(path -> description of what is new or different, paths that are gone)"""
+    """(path -> description of what is new or different, paths that are gone). Files are different, too, if they were linked
+    or are linked no more; that another name of them is new, replaced or gone does not count."""
     links, before = hard_links(tree), hard_links(base)
+    kept = {path for path, info in tree.items() if same(info, base.get(path))}
+    relinked = {path for path in kept if kept & set(links[path]) != kept & set(before[path])}
     found = {}
-    for path, info in tree.items():
-        if changed(info, base.get(path), links[path], before.get(path)):
-            found[path] = dict(info)
-            if links[path][0] != path:
-                found[path]["link"] = "/" + links[path][0]
+    for path in (set(tree) - kept) | relinked:
+        found[path] = dict(tree[path])
+        if links[path][0] != path:
+            found[path]["link"] = "/" + links[path][0]
     return found, {p for p in base if p not in tree}
 
 

@@ -8,18 +8,20 @@ from lib import case, changes, expect, image
 
 SECONDS = 60
 OUTPUTS = {"layout": "PLUGIN_OCI_LAYOUT_PATH", "archive": "PLUGIN_TAR_PATH"}
-# name: the snapshotter, and which kind of file the image becomes
-CONTEXTS = {"overlay": "layout", "copy": "archive"}
-UID = 1000
+# name: the snapshotter, which kind of file the image becomes, the user
+CONTEXTS = {"overlay": ("overlay", "layout", 1000), "copy": ("copy", "archive", 1000),
+            "root-overlay": ("overlay", "archive", 0), "root-copy": ("copy", "layout", 0)}
+USUAL = ["overlay", "copy"]
 
 
 class Case(case.Folder):
-    """setpriv: what makes a process the unprivileged user. update: expectations are written, not compared."""
+    """setpriv: how a process becomes a user: {uid: arguments}. update: expectations are written, not compared."""
 
     def __init__(self, world, name, context, setpriv, update=False):
         super().__init__(os.path.join(world.here, "conformance"), name, world.words)
-        self.world, self.context, self.setpriv, self.update = world, context, setpriv, update
-        self.output = CONTEXTS[context]
+        self.world, self.context, self.update = world, context, update
+        self.snapshotter, self.output, self.uid = CONTEXTS[context]
+        self.setpriv = setpriv[self.uid]
         self.home = os.path.join(world.seen_folder, "%s-%s" % (name.replace("/", "-"), context))
         self.words["@CONTEXT@"] = os.path.join(self.home, "context")
         self.image = os.path.join(self.home, "out", "image")
@@ -30,7 +32,7 @@ class Case(case.Folder):
         env = {"PATH": "/usr/bin:/bin", "HOME": self.home + "/empty", "TMPDIR": self.home + "/empty", "PLUGIN_REPO": "conformance/case",
                "PLUGIN_NO_PUSH": "true", "PLUGIN_INSECURE_PULL": "true", "PLUGIN_CONTEXT": context,
                "PLUGIN_DOCKERFILE": context + "/Dockerfile", "PLUGIN_STATE_DIR": self.world.state(self.context),
-               "COPYUP_SNAPSHOTTER": self.context, OUTPUTS[self.output]: self.image}
+               "COPYUP_SNAPSHOTTER": self.snapshotter, OUTPUTS[self.output]: self.image}
         env.update((key, self.fill(value)) for key, value in self.pairs("env").items())
         return {k: v for k, v in env.items() if v != "@UNSET@"}
 
@@ -50,8 +52,8 @@ class Case(case.Folder):
     def run(self):
         for d in ("empty", "out"):
             os.makedirs(os.path.join(self.home, d))
-            os.chown(os.path.join(self.home, d), UID, UID)
-        self.make_context(self.words["@CONTEXT@"], UID, as_user=True)
+            os.chown(os.path.join(self.home, d), self.uid, self.uid)
+        self.make_context(self.words["@CONTEXT@"], self.uid, as_user=True)
         code, stdout, stderr = self.launch()
         for name, text in (("stdout", stdout), ("stderr", stderr)):
             with open(os.path.join(self.home, name), "w") as f:
