@@ -18,6 +18,7 @@ struct step_ctx {
     struct dockerfile *df;
     struct plan *plan;
     struct context *context;
+    struct wire_run *run;
     struct limits limits;
     struct progress_printer printer;
     struct ref repo;
@@ -188,6 +189,7 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
                             .cancel = sb->cancel };
 
     TRY(wire_build(c->s, c->started_s, &o));
+    wire_run_opts(c->run, &o);
     show_start(c, sb, sn, store);
     if (c->s->repo && !c->s->no_push && !c->s->skip_push_check)
         TRY(err_wrap(registry_check_push(registry, &c->repo), "cannot push to '%s/%s'", c->repo.domain, c->repo.path));
@@ -234,6 +236,7 @@ static struct err *step_in(struct step_ctx *c)
         progress_line(&c->printer, "nothing to build: %s", c->s->skip_build);
         return NULL;
     }
+    TRY(wire_run_new(c->s, &c->run));
     TRY(prepare(c));
     TRY(wire_state_dir(c->s, &c->state_dir));
     limits_read("", &c->limits);
@@ -247,6 +250,7 @@ struct err *step_main(const struct settings *s)
     c.printer.quiet = log_get_level() == LOG_LEVEL_QUIET;
     c.printer.timestamps = s->log_timestamp;
     struct err *e = step_in(&c);
+    wire_run_free(c.run);
     context_free(c.context);
     plan_free(c.plan);
     dockerfile_free(c.df);

@@ -229,27 +229,6 @@ static int format_of(const char *name)
     return strcmp(name, "oci") == 0 ? IMAGE_FORMAT_OCI : IMAGE_FORMAT_DOCKER;
 }
 
-static const void *find_secret(void *ctx, const char *id, size_t *ret_len)
-{
-    const struct settings *s = ctx;
-
-    for (size_t i = 0; i < s->n_run_secrets; i++) {
-        if (strcmp(s->run_secrets[i].id, id) != 0)
-            continue;
-        *ret_len = s->run_secrets[i].len;
-        return s->run_secrets[i].data;
-    }
-    return NULL;
-}
-
-static const char *find_agent(void *ctx, const char *id)
-{
-    const char *path = getenv("SSH_AUTH_SOCK"); // NOLINT(concurrency-mt-unsafe)
-
-    (void)ctx;
-    return strcmp(id, "default") == 0 && path && *path ? path : NULL;
-}
-
 struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opts *o)
 {
     const struct plan_epoch *epoch = &o->plan->epoch;
@@ -265,9 +244,6 @@ struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opt
     bool layout_alone = s->oci_layout_path && (s->no_push || !s->repo) && !s->tar_path;
     if (o->format < 0 && (o->compress.kind == COMPRESSION_ZSTD || layout_alone))
         o->format = IMAGE_FORMAT_OCI; /* Docker's format has no zstd layers; few tools read it in an OCI layout */
-    o->find_secret = find_secret;
-    o->find_agent = find_agent;
-    o->ctx = (void *)s; /* only read */
     o->labels = &s->labels;
     o->ignore_paths = &s->ignore_paths;
     o->epoch_set = epoch->kind == PLAN_EPOCH_TIME || s->reproducible;

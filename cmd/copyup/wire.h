@@ -20,6 +20,12 @@ MUST_USE struct err *wire_snapshotter(const struct settings *s, const struct san
                                       struct snapshotter **ret);
 /* Fills what comes from the settings; the rest of o is set. now_s: the time to use where no epoch is given. */
 MUST_USE struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opts *o);
+/* What RUN's mounts may ask for, checked: ERR_SETTING. s must outlive it. */
+struct wire_run;
+MUST_USE struct err *wire_run_new(const struct settings *s, struct wire_run **ret);
+void wire_run_opts(struct wire_run *r, struct build_opts *o);
+void wire_run_free(struct wire_run *r);
+DEFINE_CLEANUP(struct wire_run *, wire_run_free);
 /* Digest files, artifact file, output variables. */
 MUST_USE struct err *wire_outputs(const struct settings *s, struct build *b);
 

@@ -39,6 +39,7 @@
 #define LIMIT_RUN_ORDERS_BYTES (16 * 1024 * 1024)  /* orders of one RUN: arguments, environment, script */
 #define LIMIT_RUN_TAIL_BYTES   (16 * 1024)         /* last output of a RUN, kept to show it again on failure */
 #define LIMIT_SECRET_BYTES     (500 * 1024)        /* one secret of a RUN, as BuildKit */
+#define LIMIT_AGENT_BYTES      (256 * 1024)        /* one message of an SSH agent, as OpenSSH */
 #define LIMIT_SECRETS          1000                /* secrets of one build */
 #define LIMIT_PRIVATE_CACHES   1000                /* private cache mounts of one id at once */
 

@@ -5,6 +5,7 @@
 #ifndef BUILD_BUILD_H
 #define BUILD_BUILD_H
 
+#include "agent/agent.h"
 #include "base/cancel.h"
 #include "base/strs.h"
 #include "context/context.h"
@@ -55,8 +56,8 @@ struct build_opts { /* all borrowed */
     int format; /* enum image_format, or -1: as the base image's, Docker's for scratch */
     /* The bytes of a secret for RUN --mount=type=secret, which may hold NULs; NULL: there is none of that id. */
     const void *(*find_secret)(void *ctx, const char *id, size_t *ret_len);
-    /* The agent's socket for RUN --mount=type=ssh by its id; NULL: there is none. */
-    const char *(*find_agent)(void *ctx, const char *id);
+    /* The agent for RUN --mount=type=ssh by its id; false: there is none. */
+    bool (*find_agent)(void *ctx, const char *id, struct agent_upstream *ret);
     /* A named context that is not a directory (a repository, an archive): fetched into a directory, once. */
     struct err *(*fetch_context)(void *ctx, const char *place, char **ret_dir);
     void *ctx;                       /* of the three above */

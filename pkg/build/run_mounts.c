@@ -11,12 +11,14 @@
 
 #define DEFAULT_CACHE_MODE  0755
 #define DEFAULT_SECRET_MODE 0400
+#define DEFAULT_AGENT_MODE  0600
 
 /* What has to be given back when the RUN has ended. */
 struct held {
     char *path, *file; /* file: a copy that is removed */
     struct cover *cover;
     struct cache_dir *cache;
+    struct agent_server *agent;
 };
 
 struct run_mounts {
@@ -317,15 +319,40 @@ static struct err *mount_secret(struct run_mounts *m, const struct step_mount *s
 
 /* ---- the others ---- */
 
+/* A socket of its own, with the owner and mode that the mount asks for. */
+static struct err *start_agent(struct run_mounts *m, const struct step_mount *sm, const struct agent_upstream *upstream)
+{
+    const struct df_mount *dm = &sm->m;
+    AUTO_FREE char *name = xasprintf("agent.%zu", m->held.n);
+    struct held *h = hold(m);
+
+    TRY(agent_start(store_build_dir(m->b->o.store), name, upstream, &h->agent));
+    const char *path = agent_path(h->agent);
+    uid_t uid = dm->uid < 0 ? 0 : (uid_t)dm->uid;
+    gid_t gid = dm->gid < 0 ? 0 : (gid_t)dm->gid;
+    /* With one mapped id the command is that id, whatever it is called. */
+    if (m->b->o.sandbox->owners == OWNER_REAL && chown(path, uid, gid) < 0)
+        return err_sys(errno, "cannot give a socket to %u:%u", uid, gid);
+    if (chmod(path, dm->mode < 0 ? DEFAULT_AGENT_MODE : (mode_t)dm->mode & 07777) < 0)
+        return err_sys(errno, "cannot change a socket's mode");
+    return NULL;
+}
+
 static struct err *mount_agent(struct run_mounts *m, const struct step_mount *sm)
 {
-    const char *path = m->b->o.find_agent ? m->b->o.find_agent(m->b->o.ctx, sm->id) : NULL;
+    struct agent_upstream upstream = { 0 };
+    AUTO_FREE char *path = NULL;
+    bool found = m->b->o.find_agent && m->b->o.find_agent(m->b->o.ctx, sm->id, &upstream);
 
-    if (!path && sm->m.required)
+    if (!found && sm->m.required)
         return err_hint(err_new(ERR_DOCKERFILE, "there is no SSH agent '%s', which the mount requires", sm->id),
-                        "Give the step SSH_AUTH_SOCK, or a key with PLUGIN_SSH_AGENT_KEY.");
-    if (!path)
+                        "Give the step SSH_AUTH_SOCK, or a key with PLUGIN_SSH_AGENT_KEY; both have the id 'default'.");
+    if (!found)
         return NULL;
+    TRY(start_agent(m, sm, &upstream));
+    path = realpath(agent_path(m->held.items[m->held.n - 1].agent), NULL);
+    if (!path)
+        return err_sys(errno, "cannot find a socket");
     add_bind(m, sm, path);
     m->list.items[m->list.n - 1].readonly = false;
     if (!env_get(&m->env, "SSH_AUTH_SOCK"))
@@ -416,6 +443,7 @@ void run_mounts_free(struct run_mounts *m)
             (void)unlink(h->file);
         cover_free(h->cover);
         cache_dir_close(h->cache);
+        agent_stop(h->agent);
         free(h->path);
         free(h->file);
     }

@@ -58,8 +58,9 @@ const struct setting settings_table[] = {
       HELP("The same from files: ID=FILE, or a mounted directory whose files are secrets by their names.") },
     { NAMES("PLUGIN_SECRETS", "PLUGIN_SECRET"), SEMICOLONS, PLACE(secret_options),
       HELP("The same as docker build --secret has it: id=ID[,src=FILE] or id=ID[,env=VARIABLE].") },
-    { NAMES("PLUGIN_SSH_AGENT_KEY"), SECRET, NO_PLACE, HELP("A key for RUN --mount=type=ssh."),
-      REFUSED("SSH agents for RUN are not supported by this version") },
+    { NAMES("PLUGIN_SSH_AGENT_KEY"), SECRET, PLACE(ssh_key),
+      HELP("A private key without a passphrase for RUN --mount=type=ssh; without it the agent at SSH_AUTH_SOCK "
+           "serves.") },
     { NAMES("PLUGIN_ADD_HOST"), LIST, NO_PLACE, HELP("Lines for /etc/hosts of RUN."),
       REFUSED("further hosts for RUN are not supported by this version") },
     { NAMES("PLUGIN_ENV_FILE"), TEXT, NO_PLACE, HELP("A file with further settings."),
