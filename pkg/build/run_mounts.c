@@ -173,8 +173,7 @@ static void add_text(struct hasher *h, const char *text)
 static struct err *cache_key(struct run_mounts *m, const struct step_mount *sm, struct digest *ret)
 {
     AUTO(hasher_free) struct hasher *h = hasher_new();
-    const struct strs *args = &m->b->o.plan->opts.build_args;
-    const char *space = env_get(args, "BUILDKIT_CACHE_MOUNT_NS");
+    const char *space = vars_get(&m->b->o.plan->build_args, "BUILDKIT_CACHE_MOUNT_NS");
     AUTO_FREE char *numbers =
         xasprintf("%lld %lld %lld", (long long)sm->m.mode, (long long)sm->m.uid, (long long)sm->m.gid);
 

@@ -43,7 +43,7 @@ static struct err *start_from_stage(struct build *b, size_t index)
     config_copy(&st->config, &from->config);
     for (size_t i = 0; i < from->layers.n; i++)
         vec_push(&st->layers, from->layers.items[i]);
-    return plan_stage(b->o.plan, index, &from->config, &from->plan.env, &st->plan);
+    return plan_stage(b->o.plan, index, &from->config, &from->plan, &st->plan);
 }
 
 static struct err *start_from_scratch(struct build *b, size_t index)

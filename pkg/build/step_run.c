@@ -55,10 +55,10 @@ static void show_output(void *ctx, const char *p, size_t n)
     progress->output(progress->ctx, p, n);
 }
 
-static void set_env(const struct step *step, const struct user_ids *user, const struct run_mounts *mounts,
-                    struct strs *ret_env)
+static void set_env(const struct build *b, const struct stage_run *st, const struct step *step,
+                    const struct user_ids *user, const struct run_mounts *mounts, struct strs *ret_env)
 {
-    strs_copy(ret_env, &step->env);
+    plan_run_env(b->o.plan, &st->plan, step, ret_env);
     if (!env_get(ret_env, "HOME"))
         env_set(ret_env, "HOME", user->home);
     run_mounts_env(mounts, ret_env);
@@ -71,8 +71,8 @@ static void wipe_env(struct strs *env)
     strs_release(env);
 }
 
-static struct err *run_command(struct build *b, const struct step *step, const char *root, const struct user_ids *user,
-                               const struct run_mounts *mounts)
+static struct err *run_command(struct build *b, const struct stage_run *st, const struct step *step, const char *root,
+                               const struct user_ids *user, const struct run_mounts *mounts)
 {
     struct run_spec spec = { .root = root,
                              .argv = step->argv, /* borrowed: sandbox_run only reads them */
@@ -84,7 +84,7 @@ static struct err *run_command(struct build *b, const struct step *step, const c
     struct run_result result;
 
     spec.mounts = run_mounts_list(mounts, &spec.n_mounts);
-    set_env(step, user, mounts, &spec.env);
+    set_env(b, st, step, user, mounts, &spec.env);
     struct err *e = sandbox_run(b->o.sandbox, &spec, &result);
     wipe_env(&spec.env);
     return e ? e : check_result(b, step, &result);
@@ -101,7 +101,7 @@ struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, co
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = user_lookup(root_fd, *step->user ? step->user : "0", &user);
     if (!e)
-        e = run_command(b, step, root, &user, mounts);
+        e = run_command(b, st, step, root, &user, mounts);
     const struct owner new_files = { .uid = user.uid, .gid = user.gid };
     user_ids_release(&user);
     if (e) {

@@ -28,6 +28,7 @@ void dockerfile_free(struct dockerfile *df)
     for (size_t k = 0; k < df->n_instrs; k++)
         instr_release(&df->instrs[k]);
     free(df->instrs);
+    vec_free(&df->froms);
     strs_release(&df->lines);
     free(df);
 }
@@ -35,18 +36,19 @@ void dockerfile_free(struct dockerfile *df)
 /* Which stage a line belongs to; an only stage without a name needs no mention. */
 static void set_stage(const struct dockerfile *df, struct srcpos *at)
 {
-    int n = 0, of_line = 0;
+    size_t low = 0, high = df->froms.n; /* stages below low begin above or in the line, from high on below it */
 
-    for (size_t k = 0; k < df->n_instrs; k++) {
-        if (df->instrs[k].kind != DF_FROM)
-            continue;
-        n++;
-        if (df->instrs[k].line > at->line)
-            continue;
-        of_line = n;
-        at->stage = df->instrs[k].stage_name;
+    while (low < high) {
+        size_t k = low + (high - low) / 2;
+
+        if (df->instrs[df->froms.items[k]].line <= at->line)
+            low = k + 1;
+        else
+            high = k;
     }
-    at->stage_number = n > 1 ? of_line : 0;
+    if (low > 0)
+        at->stage = df->instrs[df->froms.items[low - 1]].stage_name;
+    at->stage_number = df->froms.n > 1 ? (int)low : 0;
 }
 
 static const char *line_text(const struct dockerfile *df, int line)
@@ -194,6 +196,8 @@ static struct err *read_all(const char *text, size_t len, struct dockerfile *df)
             break;
         e = read_instr(&lx, df, buf_str(&line), first, &instr);
         vec_push(&instrs, instr);
+        if (instr.kind == DF_FROM)
+            vec_push(&df->froms, instrs.n - 1);
         df->instrs = instrs.items;
         df->n_instrs = instrs.n;
     }

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/strs.h"
+#include "base/vec.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -92,6 +93,7 @@ struct dockerfile {
     char escape;          /* '\\' or '`' */
     struct df_instr *instrs;
     size_t n_instrs;
+    VEC(size_t) froms; /* which of them are FROM */
     struct strs lines; /* the source lines, for excerpts */
 };
 

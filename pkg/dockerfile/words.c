@@ -89,7 +89,7 @@ static void read_name(struct lexer *lx, struct buf *name)
 /* NULL if it is not set, which is noted. */
 static const char *lookup(const struct lexer *lx, const char *name)
 {
-    const char *value = lx->o->env ? env_get(lx->o->env, name) : NULL;
+    const char *value = lx->o->env ? vars_get(lx->o->env, name) : NULL;
 
     if (!value && lx->o->unmatched && !strs_has(lx->o->unmatched, name))
         strs_add(lx->o->unmatched, name);

@@ -9,11 +9,12 @@
 
 #include "base/err.h"
 #include "base/strs.h"
+#include "base/vars.h"
 
 #include <stdbool.h>
 
 struct words_opts {
-    const struct strs *env; /* NAME=VALUE entries; looked up by name; NULL = none */
+    const struct vars *env; /* NULL = none */
     char escape;            /* '\\' or '`' */
     bool raw_quotes;        /* keep quotes, what is in single quotes is not expanded */
     bool plain_quotes;      /* quotes are characters like all others (here-document bodies) */

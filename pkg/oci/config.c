@@ -1,9 +1,11 @@
 #include "oci/config.h"
 
 #include "base/limits.h"
+#include "base/map.h"
 #include "base/mem.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <time.h>
 
@@ -72,6 +74,7 @@ void config_copy(struct image_config *dst, const struct image_config *src)
     copy_list(&c.volumes, &src->volumes);
     copy_list(&c.onbuild, &src->onbuild);
     copy_list(&c.healthcheck.test, &src->healthcheck.test);
+    c.label_at = NULL;
     copy_labels(&c, src);
     c.diff_ids = copy_array(src->diff_ids, src->n_diff_ids, sizeof(*src->diff_ids));
     copy_history(&c, src);
@@ -79,18 +82,29 @@ void config_copy(struct image_config *dst, const struct image_config *src)
     *dst = c;
 }
 
+static void index_labels(struct image_config *c)
+{
+    if (c->label_at)
+        return;
+    c->label_at = map_new(NULL);
+    for (size_t i = 0; i < c->n_labels; i++)
+        map_set(c->label_at, c->labels[i].name, (void *)(uintptr_t)(i + 1));
+}
+
 void config_set_label(struct image_config *c, const char *name, const char *value)
 {
-    for (size_t i = 0; i < c->n_labels; i++) {
-        if (strcmp(c->labels[i].name, name) != 0)
-            continue;
-        char *copy = xstrdup(value); /* it may be the old one */
-        free(c->labels[i].value);
-        c->labels[i].value = copy;
+    index_labels(c);
+    uintptr_t at = (uintptr_t)map_get(c->label_at, name);
+    char *copy = xstrdup(value); /* it may be the old one */
+
+    if (at) {
+        free(c->labels[at - 1].value);
+        c->labels[at - 1].value = copy;
         return;
     }
     c->labels = xreallocarray(c->labels, c->n_labels + 1, sizeof(*c->labels));
-    c->labels[c->n_labels++] = (struct label){ xstrdup(name), xstrdup(value) };
+    c->labels[c->n_labels++] = (struct label){ xstrdup(name), copy };
+    map_set(c->label_at, name, (void *)(uintptr_t)c->n_labels);
 }
 
 void config_add_diff_id(struct image_config *c, const struct digest *d)
@@ -173,6 +187,7 @@ void config_release(struct image_config *c)
         free(c->history[i].author);
     }
     free(c->labels);
+    map_free(c->label_at);
     free(c->diff_ids);
     free(c->history);
     memset(c, 0, sizeof(*c));

@@ -28,6 +28,8 @@ struct label {
     char *name, *value;
 };
 
+struct map;
+
 struct image_config {
     struct platform platform;
     struct strs os_features; /* "os.features": of the base, kept */
@@ -41,6 +43,7 @@ struct image_config {
     struct strs exposed_ports, volumes; /* written sorted, each once */
     struct label *labels;               /* written sorted by name; owned */
     size_t n_labels;
+    struct map *label_at; /* of config_set_label() alone: name -> its index in labels, as a pointer of 1 + index */
     struct strs onbuild;
     struct healthcheck healthcheck;
     /* rootfs and history: */

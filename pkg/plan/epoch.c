@@ -7,34 +7,20 @@
 
 #define EPOCH_NAME "SOURCE_DATE_EPOCH"
 
-static void remove_entry(struct strs *env, const char *name)
-{
-    const size_t len = strlen(name);
-    size_t kept = 0;
-
-    for (size_t i = 0; i < env->n; i++) {
-        if (strncmp(env->items[i], name, len) == 0 && env->items[i][len] == '=')
-            free(env->items[i]);
-        else
-            env->items[kept++] = env->items[i];
-    }
-    env->n = kept;
-}
-
 /* What stages that declare ARG SOURCE_DATE_EPOCH see. */
-static void replace_value(struct strs *env, const char *value)
+static void replace_value(struct vars *env, const char *value)
 {
-    if (env_get(env, EPOCH_NAME) && value)
-        env_set(env, EPOCH_NAME, value);
+    if (vars_get(env, EPOCH_NAME) && value)
+        vars_set(env, EPOCH_NAME, value);
     else
-        remove_entry(env, EPOCH_NAME);
+        vars_unset(env, EPOCH_NAME);
 }
 
 void plan_set_epoch(struct plan *p, const int64_t *seconds)
 {
     AUTO_FREE char *text = seconds ? xasprintf("%lld", (long long)*seconds) : NULL;
 
-    replace_value(&p->opts.build_args, text);
+    replace_value(&p->build_args, text);
     replace_value(&p->global_env, text);
     p->epoch.kind = seconds ? PLAN_EPOCH_TIME : PLAN_EPOCH_NONE;
     p->epoch.seconds = seconds ? *seconds : 0;
@@ -55,7 +41,7 @@ static struct err *bad_epoch(const struct plan *p, const char *text)
                              "It is a number of seconds since 1970, 'context', or the name of a stage that is FROM "
                              "scratch with a single remote ADD.");
 
-    for (size_t k = 0; !env_get(&p->opts.build_args, EPOCH_NAME) && k < p->stages[0].first; k++) {
+    for (size_t k = 0; !vars_get(&p->build_args, EPOCH_NAME) && k < p->stages[0].first; k++) {
         const struct srcpos pos = df_place(p->df, p->df->instrs[k].line);
 
         if (declares(&p->df->instrs[k]))
@@ -65,7 +51,7 @@ static struct err *bad_epoch(const struct plan *p, const char *text)
 }
 
 /* The one ADD of a stage that is a source. */
-static struct err *take_source(struct plan *p, const struct df_instr *i, const struct strs *env)
+static struct err *take_source(struct plan *p, const struct df_instr *i, const struct vars *env)
 {
     const struct words_opts opts = { .env = env, .escape = p->df->escape };
 
@@ -79,7 +65,7 @@ static struct err *take_source(struct plan *p, const struct df_instr *i, const s
     return NULL;
 }
 
-static struct err *source_instr(struct plan *p, const struct df_instr *i, struct strs *env)
+static struct err *source_instr(struct plan *p, const struct df_instr *i, struct vars *env)
 {
     if (i->kind == DF_ADD)
         return take_source(p, i, env);
@@ -92,11 +78,13 @@ static struct err *source_instr(struct plan *p, const struct df_instr *i, struct
 
 static struct err *set_from_stage(struct plan *p, const struct plan_stage *st)
 {
-    AUTO(strs_release) struct strs env = { 0 };
+    AUTO(strs_release) struct strs global = { 0 };
+    AUTO(vars_release) struct vars env = { 0 };
     const struct srcpos from = df_place(p->df, p->df->instrs[st->first].line);
 
-    strs_copy(&env, &p->global_env);
-    remove_entry(&env, EPOCH_NAME);
+    vars_list(&p->global_env, vars_now(&p->global_env), &global);
+    vars_set_all(&env, &global);
+    vars_unset(&env, EPOCH_NAME);
     if (st->base != PLAN_BASE_SCRATCH)
         return err_at(err_new(ERR_DOCKERFILE, "the stage of " EPOCH_NAME " must be FROM scratch"), &from);
     for (size_t k = st->first + 1; k < st->last; k++) {
@@ -124,8 +112,8 @@ static bool parse_seconds(const char *text, int64_t *ret_seconds)
 
 struct err *epoch_find(struct plan *p)
 {
-    const char *given = env_get(&p->opts.build_args, EPOCH_NAME);
-    const char *found = given ? given : env_get(&p->global_env, EPOCH_NAME);
+    const char *given = vars_get(&p->build_args, EPOCH_NAME);
+    const char *found = given ? given : vars_get(&p->global_env, EPOCH_NAME);
     int64_t seconds;
 
     if (!found || !*found) {

@@ -115,20 +115,15 @@ char *history_health(const struct healthcheck *h)
 char *history_run(const struct stage_state *s, const struct step *st)
 {
     AUTO(buf_release) struct buf out = BUF_INIT;
-    AUTO(buf_release) struct buf args = BUF_INIT;
     size_t n = 0;
 
-    for (size_t k = 0; k < s->args.n; k++) {
-        const char *name = s->args.items[k], *value = env_get(&s->env, name);
-
-        if (vars_is_proxy(name)) /* it often holds a password */
-            continue;
-        buf_printf(&args, " %s=%s", name, value ? value : "");
-        n++;
-    }
+    for (size_t k = 0; k < s->arg_texts.n; k++)
+        n += *s->arg_texts.items[k] != '\0';
     buf_puts(&out, "RUN");
     if (n)
-        buf_printf(&out, " |%zu%s", n, buf_str(&args));
+        buf_printf(&out, " |%zu", n);
+    for (size_t k = 0; k < s->arg_texts.n; k++)
+        buf_puts(&out, s->arg_texts.items[k]);
     for (size_t k = 0; k < st->argv.n; k++)
         buf_printf(&out, " %s", st->argv.items[k]);
     buf_puts(&out, HISTORY_MARK);

@@ -94,11 +94,19 @@ static struct err *meta_maintainer(struct stage_state *s, const struct df_instr 
     return NULL;
 }
 
+/* set: what the list has, which may be too long for searching it. */
+static void add_once(struct strs *list, struct map *set, const char *text)
+{
+    if (map_get(set, text))
+        return;
+    map_set(set, text, set);
+    strs_add(list, text);
+}
+
 /* The words in byte order, as BuildKit has them; what the configuration has is not added again. */
 static struct err *meta_expose(struct stage_state *s, const struct df_instr *i)
 {
     AUTO(strs_release) struct strs sorted = { 0 }, words = { 0 }, ports = { 0 };
-    AUTO(map_free) struct map *seen = map_new(NULL); /* a range is too long for searching a list */
     const struct words_opts opts = { .env = &s->env, .escape = s->plan->df->escape };
 
     strs_copy(&sorted, &i->words);
@@ -107,14 +115,8 @@ static struct err *meta_expose(struct stage_state *s, const struct df_instr *i)
         TRY(words_split(sorted.items[n], &opts, &words));
     for (size_t n = 0; n < words.n; n++)
         TRY(ports_parse(words.items[n], &ports));
-    for (size_t n = 0; n < s->config.exposed_ports.n; n++)
-        map_set(seen, s->config.exposed_ports.items[n], seen);
-    for (size_t n = 0; n < ports.n; n++) {
-        if (map_get(seen, ports.items[n]))
-            continue;
-        map_set(seen, ports.items[n], seen);
-        strs_add(&s->config.exposed_ports, ports.items[n]);
-    }
+    for (size_t n = 0; n < ports.n; n++)
+        add_once(&s->config.exposed_ports, s->ports, ports.items[n]);
     add_meta(s, i, history_list("EXPOSE", &ports));
     return NULL;
 }
@@ -129,8 +131,7 @@ static struct err *meta_volume(struct stage_state *s, const struct df_instr *i)
 
         if (!v[strspn(v, " \t")])
             return err_new(ERR_DOCKERFILE, "VOLUME with an empty path");
-        if (!strs_has(&s->config.volumes, v))
-            strs_add(&s->config.volumes, v);
+        add_once(&s->config.volumes, s->volumes, v);
     }
     add_meta(s, i, history_list("VOLUME", &volumes));
     return NULL;

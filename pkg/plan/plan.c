@@ -219,7 +219,7 @@ struct err *plan_new(const struct dockerfile *df, const struct plan_opts *opts, 
     p->opts = *opts;
     p->opts.build_args = (struct strs){ 0 };
     p->opts.contexts = (struct strs){ 0 };
-    strs_copy(&p->opts.build_args, &opts->build_args);
+    vars_set_all(&p->build_args, &opts->build_args);
     TRY(plan_set_contexts(p, &opts->contexts));
     TRY(add_stages(p));
     TRY(epoch_find(p));
@@ -240,8 +240,8 @@ void plan_free(struct plan *p)
     }
     free(p->stages);
     free(p->epoch.source);
-    strs_release(&p->global_env);
-    strs_release(&p->opts.build_args);
+    vars_release(&p->global_env);
+    vars_release(&p->build_args);
     strs_release(&p->opts.contexts);
     free(p);
 }

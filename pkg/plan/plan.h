@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/strs.h"
+#include "base/vars.h"
 #include "dockerfile/dockerfile.h"
 #include "oci/config.h"
 #include "oci/platform.h"
@@ -75,8 +76,9 @@ struct plan_epoch {
 
 struct plan {
     const struct dockerfile *df; /* borrowed */
-    struct plan_opts opts;       /* build_args and contexts are copies */
-    struct strs global_env;      /* platform args and ARGs before the first FROM that have a value */
+    struct plan_opts opts;       /* contexts is a copy, build_args is empty: */
+    struct vars build_args;      /* of several of one name the first */
+    struct vars global_env;      /* platform args and ARGs before the first FROM that have a value */
     struct plan_stage *stages;
     size_t n_stages, target;
     struct plan_epoch epoch;
@@ -118,7 +120,7 @@ struct step {
 
     /* RUN */
     struct strs argv;  /* whole */
-    struct strs env;   /* whole environment: ENV, ARG, proxies, PATH */
+    size_t env_moment; /* plan_run_env() says what its environment is */
     char *user, *cwd;  /* as the configuration says at that point; user "" = root */
     char *script_name; /* here-document with #!: the script to run as /dev/pipes/NAME, else NULL */
     char *script;
@@ -144,13 +146,16 @@ struct stage_plan {
     struct step *steps;
     size_t n_steps;
     struct image_config config; /* after the last step; without rootfs and history of this stage's steps */
-    struct strs env;            /* variables visible at the end, ARGs included: what a stage FROM this one inherits */
+    struct vars env;            /* variables, ARGs included; at the end: what a stage FROM this one inherits */
+    struct strs args;           /* the names of all its ARGs, inherited ones first */
 };
 
-/* The steps of a stage. base: configuration of its base (an empty one from config_init for scratch). base_env: the
- * `env` of the stage it is built from, NULL if the base is an image. */
+/* The steps of a stage. base: configuration of its base (an empty one from config_init for scratch). below: the stage
+ * it is built from, NULL if the base is an image. */
 MUST_USE struct err *plan_stage(const struct plan *p, size_t index, const struct image_config *base,
-                                const struct strs *base_env, struct stage_plan *ret);
+                                const struct stage_plan *below, struct stage_plan *ret);
+/* Adds the whole environment of a RUN: ENV, ARG, proxies from the build arguments, PATH. */
+void plan_run_env(const struct plan *p, const struct stage_plan *sp, const struct step *step, struct strs *ret_env);
 void stage_plan_release(struct stage_plan *sp);
 
 #endif

@@ -13,9 +13,13 @@ struct stage_state {
     const struct plan *plan;
     const struct image_config *base;
     struct image_config config;
-    struct strs env;  /* ENV and ARG in one list: the last assignment of a name wins */
-    struct strs args; /* names declared by ARG, in order: for the history of RUN */
-    bool cmd_here;    /* CMD was given in this stage */
+    struct map *env_at;          /* name -> its index in config.env, as a pointer of 1 + index */
+    struct vars env;             /* ENV and ARG together: the last assignment of a name wins */
+    struct strs args;            /* names declared by ARG, in order */
+    struct strs arg_texts;       /* of each " NAME=VALUE" as it is now, for the history of RUN; "" for a proxy */
+    struct map *declared;        /* name -> its index in args, as a pointer of 1 + index */
+    struct map *ports, *volumes; /* those of config as sets */
+    bool cmd_here;               /* CMD was given in this stage */
     struct step *steps;
     size_t n_steps, cap_steps;
 };
@@ -32,11 +36,13 @@ bool vars_is_proxy(const char *name);
 /* Global variables before the first FROM: platform arguments and the ARGs that stand there. */
 MUST_USE struct err *vars_global(struct plan *p, size_t n_instrs);
 /* The ARGs of one instruction, set in env. */
-MUST_USE struct err *vars_declare(const struct plan *p, const struct df_instr *i, struct strs *env);
+MUST_USE struct err *vars_declare(const struct plan *p, const struct df_instr *i, struct vars *env);
+/* A variable gets a value, for what follows and in the image's configuration; an ARG is declared. */
+void state_set(struct stage_state *s, const char *name, const char *value);
+void state_set_config(struct stage_state *s, const char *name, const char *value);
+void state_declare(struct stage_state *s, const char *name);
 MUST_USE struct err *state_arg(struct stage_state *s, const struct df_instr *i);
 MUST_USE struct err *state_env(struct stage_state *s, const struct df_instr *i);
-/* The environment of a RUN: state, proxies from the build arguments, PATH. */
-void state_run_env(const struct stage_state *s, struct strs *ret_env);
 
 /* instr.c: one instruction, by its kind */
 MUST_USE struct err *state_instr(struct stage_state *s, const struct df_instr *i);

@@ -1,5 +1,7 @@
+#include "base/map.h"
 #include "plan/plan_priv.h"
 
+#include <stdint.h>
 #include <string.h>
 
 struct step *state_add(struct stage_state *s, enum step_kind kind, const struct df_instr *i)
@@ -65,45 +67,62 @@ static struct err *run_instructions(struct stage_state *s, const struct plan_sta
     return NULL;
 }
 
+static void index_env(struct stage_state *s)
+{
+    const struct strs *env = &s->config.env;
+
+    s->env_at = map_new(NULL);
+    for (size_t k = env->n; k-- > 0;) { /* of several of one name the first */
+        AUTO_FREE char *name = xstrndup(env->items[k], strcspn(env->items[k], "="));
+
+        map_set(s->env_at, name, (void *)(uintptr_t)(k + 1));
+    }
+    if (!map_get(s->env_at, "PATH"))
+        state_set_config(s, "PATH", DEFAULT_PATH);
+}
+
+static struct map *set_of(const struct strs *l)
+{
+    struct map *set = map_new(NULL);
+
+    for (size_t i = 0; i < l->n; i++)
+        map_set(set, l->items[i], set);
+    return set;
+}
+
+/* The names that ARG declares in the stages this one is built from are ARGs of this one: RUN's history shows them. */
+static void inherit_vars(struct stage_state *s, const struct stage_plan *below)
+{
+    AUTO(strs_release) struct strs env = { 0 };
+
+    if (below)
+        vars_list(&below->env, vars_now(&below->env), &env);
+    vars_set_all(&s->env, &env);
+    vars_set_all(&s->env, &s->config.env);
+    for (size_t k = 0; below && k < below->args.n; k++)
+        state_declare(s, below->args.items[k]);
+}
+
 /* What a stage sees before its first instruction, as BuildKit has it: a PATH in every image, an absolute working
  * directory, and of a base stage its ARGs too, though ENV wins over them again. */
-static void start_state(struct stage_state *s, const struct plan_stage *stage, const struct strs *base_env)
+static void start_state(struct stage_state *s, const struct plan_stage *stage, const struct stage_plan *below)
 {
     struct image_config *c = &s->config;
 
     config_init(c, &stage->platform);
     config_copy(c, s->base);
     strs_release(&c->onbuild);
-    if (!env_get(&c->env, "PATH"))
-        env_set(&c->env, "PATH", DEFAULT_PATH);
     if (stage->base == PLAN_BASE_SCRATCH || stage->base == PLAN_BASE_NAMED || (c->workdir && *c->workdir)) {
         char *dir = path_config_workdir("/", c->workdir ? c->workdir : "");
 
         free(c->workdir);
         c->workdir = dir;
     }
-    strs_copy(&s->env, base_env ? base_env : &c->env);
-    for (size_t k = 0; base_env && k < c->env.n; k++) {
-        AUTO_FREE char *name = xstrndup(c->env.items[k], strcspn(c->env.items[k], "="));
-        const char *eq = strchr(c->env.items[k], '=');
-
-        env_set(&s->env, name, eq ? eq + 1 : "");
-    }
-}
-
-/* The names that ARG declares in the stages this one is built from: RUN's history shows them too. */
-static void inherit_args(struct stage_state *s, const struct plan_stage *stage)
-{
-    const struct plan *p = s->plan;
-
-    if (stage->base != PLAN_BASE_STAGE)
-        return;
-    stage = &p->stages[stage->base_stage];
-    inherit_args(s, stage);
-    for (size_t k = stage->first; k < stage->last; k++)
-        for (size_t n = 0; p->df->instrs[k].kind == DF_ARG && n < p->df->instrs[k].n_pairs; n++)
-            if (!strs_has(&s->args, p->df->instrs[k].pairs[n].name))
-                strs_add(&s->args, p->df->instrs[k].pairs[n].name);
+    index_env(s);
+    s->declared = map_new(NULL);
+    s->ports = set_of(&c->exposed_ports);
+    s->volumes = set_of(&c->volumes);
+    inherit_vars(s, below);
 }
 
 /* A directory as the base of a stage: its files are the first layer. */
@@ -117,22 +136,32 @@ static void copy_context(struct stage_state *s, const struct plan_stage *stage)
     st->created_by = xstrdup("COPY / /");
 }
 
-struct err *plan_stage(const struct plan *p, size_t index, const struct image_config *base, const struct strs *base_env,
-                       struct stage_plan *ret)
+/* Moves what is wanted of the state into a plan. */
+static void finish_state(struct stage_state *s, struct stage_plan *ret)
+{
+    strs_release(&s->arg_texts);
+    map_free(s->env_at);
+    map_free(s->declared);
+    map_free(s->ports);
+    map_free(s->volumes);
+    *ret = (struct stage_plan){ s->steps, s->n_steps, s->config, s->env, s->args };
+}
+
+struct err *plan_stage(const struct plan *p, size_t index, const struct image_config *base,
+                       const struct stage_plan *below, struct stage_plan *ret)
 {
     const struct plan_stage *stage = &p->stages[index];
     const struct srcpos from = df_place(p->df, p->df->instrs[stage->first].line);
     struct stage_state s = { .plan = p, .base = base };
+    struct stage_plan sp;
 
-    start_state(&s, stage, base_env);
-    inherit_args(&s, stage);
+    start_state(&s, stage, below);
     if (stage->base == PLAN_BASE_NAMED)
         copy_context(&s, stage);
     struct err *e = run_triggers(&s, &base->onbuild, &from);
     if (!e)
         e = run_instructions(&s, stage);
-    strs_release(&s.args);
-    struct stage_plan sp = { s.steps, s.n_steps, s.config, s.env };
+    finish_state(&s, &sp);
     if (e) {
         stage_plan_release(&sp);
         return e;
@@ -156,7 +185,6 @@ static void step_release(struct step *st)
     step_mounts_release(st);
     plan_source_release(&st->from);
     strs_release(&st->argv);
-    strs_release(&st->env);
     strs_release(&st->sources);
     strs_release(&st->exclude);
 }
@@ -167,6 +195,7 @@ void stage_plan_release(struct stage_plan *sp)
         step_release(&sp->steps[i]);
     free(sp->steps);
     config_release(&sp->config);
-    strs_release(&sp->env);
+    vars_release(&sp->env);
+    strs_release(&sp->args);
     *sp = (struct stage_plan){ 0 };
 }

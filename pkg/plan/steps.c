@@ -42,7 +42,7 @@ struct err *state_run(struct stage_state *s, const struct df_instr *i)
         strs_copy(&command.args, &i->command.args);
     state_command(s, &command, &st->argv);
     strs_release(&command.args);
-    state_run_env(s, &st->env);
+    st->env_moment = vars_now(&s->env);
     st->user = xstrdup(s->config.user ? s->config.user : "");
     st->cwd = path_workdir("/", state_workdir_now(s));
     st->network_none = network && strcmp(network, "none") == 0;

@@ -1,6 +1,8 @@
+#include "base/map.h"
 #include "plan/plan_priv.h"
 
 #include <ctype.h>
+#include <stdint.h>
 #include <string.h>
 
 bool vars_is_proxy(const char *name)
@@ -16,9 +18,9 @@ bool vars_is_proxy(const char *name)
 /* A predefined argument: a build argument of that name replaces it. */
 static void set_predefined(struct plan *p, const char *name, const char *value)
 {
-    const char *given = env_get(&p->opts.build_args, name);
+    const char *given = vars_get(&p->build_args, name);
 
-    env_set(&p->global_env, name, given ? given : value);
+    vars_set(&p->global_env, name, given ? given : value);
 }
 
 static void set_platform(struct plan *p, const char *prefix, const struct platform *pf)
@@ -47,12 +49,12 @@ static const char *target_name(const struct plan *p)
 }
 
 /* The value of `ARG name[=default]`: --build-arg, else the default expanded with env, else what was inherited. */
-static struct err *arg_value(const struct plan *p, const struct strs *env, const struct df_pair *pair, char **ret_value)
+static struct err *arg_value(const struct plan *p, const struct vars *env, const struct df_pair *pair, char **ret_value)
 {
-    const char *given = env_get(&p->opts.build_args, pair->name);
+    const char *given = vars_get(&p->build_args, pair->name);
 
     if (!given && !pair->value)
-        given = env_get(&p->global_env, pair->name);
+        given = vars_get(&p->global_env, pair->name);
     *ret_value = NULL;
     if (given)
         *ret_value = xstrdup(given);
@@ -61,14 +63,14 @@ static struct err *arg_value(const struct plan *p, const struct strs *env, const
     return NULL;
 }
 
-struct err *vars_declare(const struct plan *p, const struct df_instr *i, struct strs *env)
+struct err *vars_declare(const struct plan *p, const struct df_instr *i, struct vars *env)
 {
     for (size_t n = 0; n < i->n_pairs; n++) {
         AUTO_FREE char *value = NULL;
 
         TRY(arg_value(p, env, &i->pairs[n], &value));
         if (value)
-            env_set(env, i->pairs[n].name, value);
+            vars_set(env, i->pairs[n].name, value);
     }
     return NULL;
 }
@@ -94,6 +96,51 @@ static bool is_told_builder(const char *name)
     return strcmp(name, "BUILDKIT_SBOM_SCAN_CONTEXT") == 0 || strcmp(name, "BUILDKIT_SBOM_SCAN_STAGE") == 0;
 }
 
+/* The text of an ARG that the history of a RUN shows. */
+static char *arg_text(const struct stage_state *s, const char *name)
+{
+    const char *value = vars_get(&s->env, name);
+
+    if (vars_is_proxy(name)) /* it often holds a password */
+        return xstrdup("");
+    return xasprintf(" %s=%s", name, value ? value : "");
+}
+
+void state_declare(struct stage_state *s, const char *name)
+{
+    if (map_get(s->declared, name))
+        return;
+    strs_add(&s->args, name);
+    strs_take(&s->arg_texts, arg_text(s, name));
+    map_set(s->declared, name, (void *)(uintptr_t)s->args.n);
+}
+
+void state_set(struct stage_state *s, const char *name, const char *value)
+{
+    uintptr_t declared = (uintptr_t)map_get(s->declared, name);
+
+    vars_set(&s->env, name, value);
+    if (!declared)
+        return;
+    free(s->arg_texts.items[declared - 1]);
+    s->arg_texts.items[declared - 1] = arg_text(s, name);
+}
+
+void state_set_config(struct stage_state *s, const char *name, const char *value)
+{
+    struct strs *env = &s->config.env;
+    uintptr_t at = (uintptr_t)map_get(s->env_at, name);
+    char *entry = xasprintf("%s=%s", name, value);
+
+    if (at) {
+        free(env->items[at - 1]);
+        env->items[at - 1] = entry;
+        return;
+    }
+    strs_take(env, entry);
+    map_set(s->env_at, name, (void *)(uintptr_t)env->n);
+}
+
 /* ARG in a stage: visible from here on; a bare `ARG name` takes the global value. */
 struct err *state_arg(struct stage_state *s, const struct df_instr *i)
 {
@@ -106,9 +153,8 @@ struct err *state_arg(struct stage_state *s, const struct df_instr *i)
 
         TRY(arg_value(s->plan, &s->env, &i->pairs[n], &value));
         if (value && !is_told_builder(name))
-            env_set(&s->env, name, value);
-        if (!strs_has(&s->args, name))
-            strs_add(&s->args, name);
+            state_set(s, name, value);
+        state_declare(s, name);
         buf_printf(&history, " %s", name);
         if (value && !vars_is_proxy(name))
             buf_printf(&history, "=%s", value);
@@ -133,8 +179,8 @@ struct err *state_env(struct stage_state *s, const struct df_instr *i)
     }
     buf_puts(&history, "ENV");
     for (size_t n = 0; n < names.n; n++) {
-        env_set(&s->env, names.items[n], values.items[n]);
-        env_set(&s->config.env, names.items[n], values.items[n]);
+        state_set(s, names.items[n], values.items[n]);
+        state_set_config(s, names.items[n], values.items[n]);
         buf_printf(&history, " %s=%s", names.items[n], values.items[n]);
     }
     state_add(s, STEP_META, i)->created_by = buf_steal(&history);
@@ -142,7 +188,7 @@ struct err *state_env(struct stage_state *s, const struct df_instr *i)
 }
 
 /* Programs disagree on the case of proxy variables: a given one is set in both, as BuildKit does. */
-static void set_both_cases(struct strs *env, const char *name, const char *value)
+static void set_both_cases(struct vars *env, const char *name, const char *value)
 {
     AUTO_FREE char *upper = xstrdup(name), *lower = xstrdup(name);
 
@@ -150,21 +196,26 @@ static void set_both_cases(struct strs *env, const char *name, const char *value
         upper[i] = (char)toupper((unsigned char)name[i]);
         lower[i] = (char)tolower((unsigned char)name[i]);
     }
-    env_set(env, upper, value);
-    env_set(env, lower, value);
+    vars_set(env, upper, value);
+    vars_set(env, lower, value);
 }
 
-void state_run_env(const struct stage_state *s, struct strs *ret_env)
+void plan_run_env(const struct plan *p, const struct stage_plan *sp, const struct step *step, struct strs *ret_env)
 {
-    strs_copy(ret_env, &s->env);
-    for (size_t k = 0; k < s->plan->opts.build_args.n; k++) {
-        const char *entry = s->plan->opts.build_args.items[k];
-        const char *eq = strchr(entry, '=');
-        AUTO_FREE char *name = eq ? xstrndup(entry, (size_t)(eq - entry)) : xstrdup(entry);
+    AUTO(strs_release) struct strs given = { 0 }, seen = { 0 };
+    AUTO(vars_release) struct vars env = { 0 };
 
-        if (eq && vars_is_proxy(name))
-            set_both_cases(ret_env, name, eq + 1);
+    vars_list(&sp->env, step->env_moment, &seen);
+    vars_set_all(&env, &seen);
+    vars_list(&p->build_args, vars_now(&p->build_args), &given);
+    for (size_t k = 0; k < given.n; k++) {
+        char *eq = strchr(given.items[k], '=');
+
+        *eq = '\0';
+        if (vars_is_proxy(given.items[k]))
+            set_both_cases(&env, given.items[k], eq + 1);
     }
-    if (!env_get(ret_env, "PATH"))
-        env_set(ret_env, "PATH", DEFAULT_PATH);
+    if (!vars_get(&env, "PATH"))
+        vars_set(&env, "PATH", DEFAULT_PATH);
+    vars_list(&env, vars_now(&env), ret_env);
 }

@@ -47,16 +47,16 @@ static void use_flag(const struct df_flag *flag, struct words_opts *o)
 
 static void use(const struct df_instr *i, char escape)
 {
-    struct strs vars = { 0 };
+    struct vars vars = { 0 };
     struct strs unmatched = { 0 };
     struct words_opts o = { .env = &vars, .escape = escape, .unmatched = &unmatched };
 
     if (!i->text || i->line < 1 || i->end_line < i->line)
         abort();
-    env_set(&vars, "a", "A");
-    env_set(&vars, "b", "");
-    env_set(&vars, "s", "foobarbaz\nqux");
-    env_set(&vars, "HOME", "/r o o t");
+    vars_set(&vars, "a", "A");
+    vars_set(&vars, "b", "");
+    vars_set(&vars, "s", "foobarbaz\nqux");
+    vars_set(&vars, "HOME", "/r o o t");
     expand(i->arg, &o);
     expand_all(&i->words, &o);
     expand_all(&i->command.args, &o);
@@ -70,7 +70,7 @@ static void use(const struct df_instr *i, char escape)
     for (size_t k = 0; k < i->n_heredocs; k++)
         expand(i->heredocs[k].content, &o);
     strs_release(&unmatched);
-    strs_release(&vars);
+    vars_release(&vars);
     if (i->trigger)
         use(i->trigger, '\\');
 }

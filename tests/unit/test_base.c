@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "base/strs.h"
 #include "base/suggest.h"
+#include "base/vars.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -285,6 +286,51 @@ static void test_err_sys(void **state)
     err_free(plain);
     assert_prints(err_sys(ENOENT, "cannot open '%s'", "f"),
                   "error: cannot open 'f'\n  because: No such file or directory\n");
+}
+
+static void assert_vars(const struct vars *v, size_t moment, const char *want)
+{
+    AUTO(strs_release) struct strs list = { 0 };
+    AUTO(buf_release) struct buf got = BUF_INIT;
+
+    vars_list(v, moment, &list);
+    for (size_t i = 0; i < list.n; i++)
+        buf_printf(&got, "%s%s", i ? " " : "", list.items[i]);
+    assert_string_equal(buf_str(&got), want);
+}
+
+static void test_vars(void **state)
+{
+    AUTO(vars_release) struct vars v = { 0 };
+    AUTO(strs_release) struct strs entries = { 0 };
+
+    (void)state;
+    assert_null(vars_get(&v, "A"));
+    assert_vars(&v, vars_now(&v), "");
+    vars_unset(&v, "A");
+    assert_int_equal(vars_now(&v), 0);
+    vars_set(&v, "A", "1");
+    vars_set(&v, "B", "");
+    size_t first = vars_now(&v);
+    vars_set(&v, "A", vars_get(&v, "A"));
+    vars_set(&v, "AB", "x=y");
+    size_t second = vars_now(&v);
+    vars_unset(&v, "A");
+    vars_set(&v, "B", "2");
+    assert_null(vars_get(&v, "A"));
+    assert_string_equal(vars_get(&v, "AB"), "x=y");
+    assert_string_equal(vars_get(&v, "B"), "2");
+    size_t third = vars_now(&v);
+    strs_add(&entries, "A=3");
+    strs_add(&entries, "BARE");
+    strs_add(&entries, "AB=");
+    vars_set_all(&v, &entries);
+    assert_vars(&v, 0, "");
+    assert_vars(&v, 1, "A=1");
+    assert_vars(&v, first, "A=1 B=");
+    assert_vars(&v, second, "A=1 B= AB=x=y");
+    assert_vars(&v, third, "B=2 AB=x=y");
+    assert_vars(&v, vars_now(&v), "A=3 B=2 AB= BARE=");
 }
 
 /* What the reader gets when the writer sent e; both ends in this process: reports are shorter than a pipe. */
@@ -597,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_err_join),
         cmocka_unit_test(test_err_exit_codes),
         cmocka_unit_test(test_err_sys),
+        cmocka_unit_test(test_vars),
         cmocka_unit_test(test_err_pipe),
         cmocka_unit_test(test_err_pipe_broken),
         cmocka_unit_test(test_err_write_fails),

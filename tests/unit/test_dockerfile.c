@@ -460,11 +460,11 @@ static void put_mount(struct buf *out, const struct df_mount *m)
 
 static void test_mounts(void **state)
 {
-    struct strs env = { 0 };
+    struct vars env = { 0 };
     const struct words_opts opts = { .env = &env, .escape = '\\' };
 
     (void)state;
-    env_set(&env, "T", "/from,env");
+    vars_set(&env, "T", "/from,env");
     for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
         struct df_mount m;
         AUTO(buf_release) struct buf got = BUF_INIT;
@@ -480,7 +480,7 @@ static void test_mounts(void **state)
             fail_msg("'%s' gave '%s'", mounts[i].text, buf_str(&got));
         err_free(e);
     }
-    strs_release(&env);
+    vars_release(&env);
 }
 
 /* ---- durations, modes ---- */

@@ -100,13 +100,17 @@ static void show_mounts(const struct step *st, const struct plan *p, struct buf 
     }
 }
 
+static void show_env(const struct plan *p, const struct stage_plan *sp, const char *name, struct buf *out)
+{
+    AUTO(strs_release) struct strs env = { 0 };
+
+    plan_run_env(p, sp, &sp->steps[sp->n_steps - 1], &env);
+    const char *value = env_get(&env, name);
+    buf_puts(out, value ? value : "(unset)");
+}
+
 static void show_step(const char *what, const struct step *st, struct buf *out)
 {
-    if (strncmp(what, "env:", 4) == 0) {
-        const char *value = env_get(&st->env, what + 4);
-
-        buf_puts(out, value ? value : "(unset)");
-    }
     if (strcmp(what, "argv") == 0)
         add_list(out, &st->argv);
     if (strcmp(what, "run") == 0)
@@ -152,7 +156,7 @@ static struct err *plan_chain(const struct plan *p, size_t index, const char *on
         struct stage_plan below = { 0 };
 
         TRY(plan_chain(p, ps->base_stage, onbuild, &below));
-        e = plan_stage(p, index, &below.config, &below.env, ret);
+        e = plan_stage(p, index, &below.config, &below, ret);
         stage_plan_release(&below);
         return e;
     }
@@ -231,6 +235,8 @@ static struct err *show(const struct row *r, struct buf *out)
     show_config(r->what, &sp.config, out);
     if (sp.n_steps && strcmp(r->what, "mounts") == 0)
         show_mounts(&sp.steps[sp.n_steps - 1], p, out);
+    if (sp.n_steps && strncmp(r->what, "env:", 4) == 0)
+        show_env(p, &sp, r->what + 4, out);
     if (sp.n_steps)
         show_step(r->what, &sp.steps[sp.n_steps - 1], out);
     for (size_t i = 0; strcmp(r->what, "all") == 0 && i < sp.n_steps; i++)
@@ -350,6 +356,11 @@ static const struct row variables[] = {
     R("ARG A=g\nFROM a\nARG A\nRUN x", "env:A", "g"),
     R("ARG A=g\nFROM a\nARG A=l\nRUN x", "env:A", "l"),
     R("ARG A=g\nFROM a\nARG A=l\nRUN x", "env:A", "3", .args = "A=3"),
+    R("FROM a\nARG A\nRUN x", "env:A", "4", .args = "A=3|A=4"),
+    R("FROM a\nARG A=1\nRUN x\nENV A=2\nRUN x", "history", "RUN |1 A=2 /bin/sh -c x # buildkit"),
+    R("FROM a AS b\nARG A=1\nFROM b\nARG B=2\nENV A=3\nRUN x", "history", "RUN |2 A=3 B=2 /bin/sh -c x # buildkit"),
+    R("FROM a\nRUN x", "history", "RUN |1 Z=1 /bin/sh -c x # buildkit", .onbuild = "ARG Z=1"),
+    R("FROM a AS b\nFROM b\nRUN x", "history", "RUN |1 Z=1 /bin/sh -c x # buildkit", .onbuild = "ARG Z=1"),
     R("FROM a\nARG A=1\nARG B=$A-$BASE\nRUN x", "env:B", "1-b"),
     R("FROM a\nARG A='x y'\nRUN x", "env:A", "x y"),
     R("FROM a AS b\nARG A=1\nFROM b\nRUN x", "env:A", "1"),
@@ -429,7 +440,7 @@ static void test_set_epoch(void **state)
         assert_int_equal(p->epoch.kind, known ? PLAN_EPOCH_TIME : PLAN_EPOCH_NONE);
         config_init(&base, &opts.target_platform);
         assert_null(plan_stage(p, 0, &base, NULL, &sp));
-        const char *value = env_get(&sp.env, "SOURCE_DATE_EPOCH");
+        const char *value = vars_get(&sp.env, "SOURCE_DATE_EPOCH");
         if (known)
             assert_string_equal(value, "1700000000");
         else

@@ -10,21 +10,21 @@
 
 #include <string.h>
 
-static struct strs env_of_tests(void)
+static struct vars env_of_tests(void)
 {
-    struct strs env = { 0 };
+    struct vars env = { 0 };
 
-    env_set(&env, "A", "alpha");
-    env_set(&env, "EMPTY", "");
-    env_set(&env, "PATH", "/usr/bin:/bin");
-    env_set(&env, "FILE", "/srv/www/index.tar.gz");
-    env_set(&env, "TWO", "one two");
-    env_set(&env, "PAD", "  x  ");
-    env_set(&env, "DOLLAR", "$A");
-    env_set(&env, "LINES", "l1\nl2");
-    env_set(&env, "STAR", "a*b?c");
-    env_set(&env, "ÄÖ", "umlaut");
-    env_set(&env, "WIN", "C:\\x");
+    vars_set(&env, "A", "alpha");
+    vars_set(&env, "EMPTY", "");
+    vars_set(&env, "PATH", "/usr/bin:/bin");
+    vars_set(&env, "FILE", "/srv/www/index.tar.gz");
+    vars_set(&env, "TWO", "one two");
+    vars_set(&env, "PAD", "  x  ");
+    vars_set(&env, "DOLLAR", "$A");
+    vars_set(&env, "LINES", "l1\nl2");
+    vars_set(&env, "STAR", "a*b?c");
+    vars_set(&env, "ÄÖ", "umlaut");
+    vars_set(&env, "WIN", "C:\\x");
     return env;
 }
 
@@ -135,7 +135,7 @@ static const struct {
 
 static void test_expand(void **state)
 {
-    struct strs env = env_of_tests();
+    struct vars env = env_of_tests();
 
     (void)state;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -147,7 +147,7 @@ static void test_expand(void **state)
             fail_msg("'%s' gave '%s'", words[i].in, got ? got : err_message(e));
         err_free(e);
     }
-    strs_release(&env);
+    vars_release(&env);
 }
 
 /* want: the words with '|' behind each; NULL: must fail. */
@@ -180,7 +180,7 @@ static const struct {
 
 static void test_split(void **state)
 {
-    struct strs env = env_of_tests();
+    struct vars env = env_of_tests();
 
     (void)state;
     for (size_t i = 0; i < sizeof(splits) / sizeof(splits[0]); i++) {
@@ -196,7 +196,7 @@ static void test_split(void **state)
         err_free(e);
         strs_release(&got);
     }
-    strs_release(&env);
+    vars_release(&env);
 }
 
 enum mode { RAW_QUOTES, PLAIN_QUOTES, RAW_ESCAPES, KEEP_UNSET };
@@ -217,7 +217,7 @@ static const struct {
 
 static void test_modes(void **state)
 {
-    struct strs env = env_of_tests();
+    struct vars env = env_of_tests();
 
     (void)state;
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
@@ -234,12 +234,13 @@ static void test_modes(void **state)
             fail_msg("'%s' gave '%s'", modes[i].in, got ? got : err_message(e));
         err_free(e);
     }
-    strs_release(&env);
+    vars_release(&env);
 }
 
 static void test_unmatched(void **state)
 {
-    struct strs env = env_of_tests(), unmatched = { 0 };
+    struct vars env = env_of_tests();
+    struct strs unmatched = { 0 };
     struct words_opts o = { .env = &env, .escape = ESC, .unmatched = &unmatched };
     AUTO_FREE char *got = NULL;
 
@@ -249,7 +250,7 @@ static void test_unmatched(void **state)
     assert_string_equal(unmatched.items[0], "X");
     assert_string_equal(unmatched.items[1], "Z");
     assert_string_equal(unmatched.items[2], "Y");
-    strs_release(&env);
+    vars_release(&env);
     strs_release(&unmatched);
 }
 
