@@ -17,6 +17,7 @@
 #define LIMIT_CONFIG_BYTES          (8 * 1024 * 1024)  /* image configuration */
 #define LIMIT_LAYERS                500                /* overlayfs: at most 500 lower directories */
 #define LIMIT_INDEX_ENTRIES         1000               /* manifests in an image index */
+#define LIMIT_INDEX_DEPTH           4                  /* indexes inside each other */
 #define LIMIT_HTTP_HEADER_BYTES     (64 * 1024)        /* one response header line */
 #define LIMIT_HTTP_HEADERS_BYTES    (512 * 1024)       /* all header lines of one answer */
 #define LIMIT_HTTP_WAIT_MS          60000             /* longest wait before a retry, also when Retry-After says more */

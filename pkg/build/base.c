@@ -22,64 +22,28 @@ static struct err *bounded_add(void *ctx, const void *p, size_t n)
     return NULL;
 }
 
-struct err *base_no_platform(const char *name, const struct image_index *x, const struct platform *wanted)
-{
-    AUTO(buf_release) struct buf have = BUF_INIT;
-    char text[256];
+struct registry_image {
+    struct build *b;
+    const struct ref *ref;
+    const char *name;
+};
 
-    for (size_t i = 0; i < x->n_entries; i++) {
-        if (!x->entries[i].platform.os[0] || strcmp(x->entries[i].platform.os, "unknown") == 0)
-            continue;
-        platform_format(&x->entries[i].platform, text, sizeof(text));
-        buf_printf(&have, "%s%s", have.len ? ", " : "", text);
-    }
-    platform_format(wanted, text, sizeof(text));
-    return err_hint(err_new(ERR_DOCKERFILE, "image '%s' does not exist for %s", name, text), "It exists for: %s.",
-                    have.len ? buf_str(&have) : "no platform");
-}
-
-static struct err *get_manifest(struct build *b, const struct ref *ref, struct fetched_manifest *ret)
+static struct err *get_document(void *ctx, const struct digest *d, struct fetched_manifest *ret)
 {
-    AUTO_FREE char *name = ref_familiar(ref);
+    const struct registry_image *image = ctx;
+    AUTO(ref_release) struct ref ref = { 0 };
     bool found;
 
-    TRY(err_wrap(registry_get_manifest(b->o.registry, ref, ret, &found), "cannot get image '%s'", name));
+    ref_copy(&ref, image->ref);
+    if (d) {
+        free(ref.digest);
+        ref.digest = xstrdup(d->text);
+    }
+    TRY(err_wrap(registry_get_manifest(image->b->o.registry, &ref, ret, &found), "cannot get image '%s'", image->name));
     if (found)
         return NULL;
-    return err_hint(err_new(ERR_DOCKERFILE, "there is no image '%s' at %s", name, ref->domain),
-                    "Check the name and the tag; a private repository needs credentials for %s.", ref->domain);
-}
-
-/* Through an index to the manifest of the platform. */
-static struct err *get_image_manifest(struct build *b, const struct ref *ref, const struct platform *platform,
-                                      struct manifest *ret)
-{
-    struct fetched_manifest doc = { 0 };
-    AUTO(index_release) struct image_index index = { 0 };
-    AUTO(ref_release) struct ref by_digest = { 0 };
-    AUTO_FREE char *name = ref_familiar(ref);
-    enum manifest_kind kind;
-
-    TRY(get_manifest(b, ref, &doc));
-    struct err *e = manifest_kind(doc.media_type, doc.text, doc.len, &kind);
-    if (!e && kind == MANIFEST_INDEX) {
-        const struct index_entry *entry = NULL;
-
-        e = index_parse(doc.text, doc.len, &index);
-        if (!e && !(entry = index_choose(&index, platform)))
-            e = base_no_platform(name, &index, platform);
-        fetched_manifest_release(&doc);
-        if (!e) {
-            ref_copy(&by_digest, ref);
-            free(by_digest.digest);
-            by_digest.digest = xstrdup(entry->desc.digest.text);
-            e = get_manifest(b, &by_digest, &doc);
-        }
-    }
-    if (!e)
-        e = manifest_parse(doc.text, doc.len, ret);
-    fetched_manifest_release(&doc);
-    return e;
+    return err_hint(err_new(ERR_DOCKERFILE, "there is no image '%s' at %s", image->name, ref.domain),
+                    "Check the name and the tag; a private repository needs credentials for %s.", ref.domain);
 }
 
 static struct err *get_config(struct build *b, struct base_image *base)
@@ -100,9 +64,13 @@ static struct err *get_config(struct build *b, struct base_image *base)
 static struct err *base_fetch(struct build *b, struct base_image *base, const struct platform *platform)
 {
     AUTO_FREE char *name = ref_familiar(&base->ref);
+    struct registry_image image = { b, &base->ref, name };
+    const struct image_docs docs = { name, get_document, &image };
+    bool sure;
 
-    TRY(get_image_manifest(b, &base->ref, platform, &base->manifest));
-    return err_wrap(get_config(b, base), "cannot use image '%s'", name);
+    TRY(choose_manifest(&docs, platform, &base->manifest, &sure));
+    TRY(err_wrap(get_config(b, base), "cannot use image '%s'", name));
+    return sure ? NULL : choose_check(name, platform, &base->config);
 }
 
 static struct err *base_find(struct build *b, struct base_image *base, const char *text,

@@ -67,31 +67,40 @@ MUST_USE struct err *base_view(struct build *b, struct base_image *base, int *re
 /* The layer's blob as a file, fetched if it is not here. */
 MUST_USE struct err *layer_open(struct build *b, const struct layer *l, int *ret_fd);
 void base_free(void *base);
-/* The error for an image that does not exist for a platform; it lists those that do. */
-struct err *base_no_platform(const char *name, const struct image_index *x, const struct platform *wanted);
+
+/* choose.c: the documents of an image, wherever they lie. */
+struct image_docs {
+    const char *name; /* for messages */
+    /* The manifest or index of that digest; NULL: what the image's name means. */
+    struct err *(*get)(void *ctx, const struct digest *d, struct fetched_manifest *ret);
+    void *ctx;
+};
+/* The manifest for a platform, through indexes. *ret_sure false: the index did not say what it is for, so that
+ * choose_check() must look at the configuration. An image without index is taken as it is. */
+MUST_USE struct err *choose_manifest(const struct image_docs *from, const struct platform *wanted, struct manifest *ret,
+                                     bool *ret_sure);
+MUST_USE struct err *choose_check(const char *name, const struct platform *wanted, const struct image_config *c);
 
 /* layout.c: an image of an OCI layout directory, "DIRECTORY[:TAG][@DIGEST]". */
 MUST_USE struct err *layout_fetch(struct base_image *base, const char *place, const struct platform *platform);
 /* Copies a blob of the layout into the store; its digest is verified. */
 MUST_USE struct err *layout_pull(struct build *b, const char *layout, const struct descriptor *desc);
 
-/* source.c: the root that files come from. A stage is built now if it was not. All borrowed from b. */
+/* source.c: the root that files come from. A stage is built now if it was not; an image is the one for the target's
+ * platform, whatever the stage's own is. All borrowed from b. */
 struct source_root {
     int fd;
     const struct ignore *ignore; /* of a context; may be NULL */
     struct rootfs *rootfs;       /* of a stage or image; NULL for a context */
 };
-MUST_USE struct err *source_open(struct build *b, const struct plan_source *s, const struct platform *platform,
-                                 struct source_root *ret);
+MUST_USE struct err *source_open(struct build *b, const struct plan_source *s, struct source_root *ret);
 /* What a cache filled from this source depends on: the layers of a stage or image, the place of a context. */
-MUST_USE struct err *source_identity(struct build *b, const struct plan_source *s, const struct platform *platform,
-                                     struct hasher *h);
+MUST_USE struct err *source_identity(struct build *b, const struct plan_source *s, struct hasher *h);
 void sources_release(struct build *b);
 
 /* run_mounts.c: RUN --mount, from the plan to what the sandbox mounts. */
 struct run_mounts;
-MUST_USE struct err *run_mounts_new(struct build *b, const struct stage_run *st, const struct step *step,
-                                    struct run_mounts **ret);
+MUST_USE struct err *run_mounts_new(struct build *b, const struct step *step, struct run_mounts **ret);
 const struct run_mount *run_mounts_list(const struct run_mounts *m, size_t *ret_n); /* borrowed */
 /* Sets the secrets that are variables. */
 void run_mounts_env(const struct run_mounts *m, struct strs *env);

@@ -117,40 +117,39 @@ static struct err *read_index(const struct place *p, struct digest *ret)
 
 /* ---- the image ---- */
 
-static struct err *read_manifest(const struct place *p, const struct digest *d, const struct platform *platform,
-                                 struct manifest *ret)
-{
-    AUTO(buf_release) struct buf text = BUF_INIT;
-    AUTO(index_release) struct image_index index = { 0 };
-    enum manifest_kind kind;
+struct layout_image {
+    const struct place *place;
+    const struct digest *top; /* what index.json names */
+};
 
-    TRY(read_blob(p->dir, d, LIMIT_MANIFEST_BYTES, &text));
-    TRY(manifest_kind(NULL, buf_str(&text), text.len, &kind));
-    if (kind == MANIFEST_IMAGE)
-        return manifest_parse(buf_str(&text), text.len, ret);
-    TRY(index_parse(buf_str(&text), text.len, &index));
-    const struct index_entry *entry = index_choose(&index, platform);
-    if (!entry)
-        return base_no_platform(p->dir, &index, platform);
-    buf_clear(&text);
-    TRY(read_blob(p->dir, &entry->desc.digest, LIMIT_MANIFEST_BYTES, &text));
-    return manifest_parse(buf_str(&text), text.len, ret);
+static struct err *get_document(void *ctx, const struct digest *d, struct fetched_manifest *ret)
+{
+    const struct layout_image *image = ctx;
+    AUTO(buf_release) struct buf text = BUF_INIT;
+
+    TRY(read_blob(image->place->dir, d ? d : image->top, LIMIT_MANIFEST_BYTES, &text));
+    *ret = (struct fetched_manifest){ .len = text.len, .digest = d ? *d : *image->top };
+    ret->text = buf_steal(&text);
+    return NULL;
 }
 
 static struct err *fetch(struct base_image *base, const struct place *p, const struct platform *platform)
 {
     AUTO(buf_release) struct buf text = BUF_INIT;
-    struct digest d;
+    struct digest top;
+    struct layout_image image = { p, &top };
+    const struct image_docs docs = { p->dir, get_document, &image };
+    bool sure;
 
-    TRY(read_index(p, &d));
-    TRY(read_manifest(p, &d, platform, &base->manifest));
+    TRY(read_index(p, &top));
+    TRY(choose_manifest(&docs, platform, &base->manifest, &sure));
     TRY(read_blob(p->dir, &base->manifest.config.digest, LIMIT_CONFIG_BYTES, &text));
     TRY(config_parse(buf_str(&text), text.len, &base->config));
     if (base->config.n_diff_ids != base->manifest.n_layers)
         return err_new(ERR_DOCKERFILE, "the manifest has %zu layers, the configuration %zu", base->manifest.n_layers,
                        base->config.n_diff_ids);
     base->layout = xstrdup(p->dir);
-    return NULL;
+    return sure ? NULL : choose_check(p->dir, platform, &base->config);
 }
 
 struct err *layout_fetch(struct base_image *base, const char *place, const struct platform *platform)

@@ -24,7 +24,6 @@ struct held {
 struct run_mounts {
     struct build *b;
     const struct step *step;
-    const struct platform *platform;
     VEC(struct run_mount) list;
     VEC(struct held) held;
     struct strs env; /* secrets that are variables */
@@ -154,7 +153,7 @@ static struct err *mount_bind(struct run_mounts *m, const struct step_mount *sm)
     AUTO_CLOSE int fd = -1;
     struct stat st;
 
-    TRY(source_open(m->b, &sm->from, m->platform, &root));
+    TRY(source_open(m->b, &sm->from, &root));
     TRY(find_real(&root, sm, &real));
     TRY(context_open_real(root.fd, real, O_PATH, &fd));
     if (fstat(fd, &st) < 0)
@@ -183,7 +182,7 @@ static struct err *cache_key(struct run_mounts *m, const struct step_mount *sm, 
     add_text(h, numbers);
     if (sm->from.kind != PLAN_SOURCE_SCRATCH) {
         add_text(h, sm->m.source ? sm->m.source : "");
-        TRY(source_identity(m->b, &sm->from, m->platform, h));
+        TRY(source_identity(m->b, &sm->from, h));
     }
     *ret = hasher_end(h);
     return NULL;
@@ -201,7 +200,7 @@ static struct err *fill_from(const struct filling *f, const char *dir)
     AUTO_FREE char *path = NULL;
     AUTO_CLOSE int fd = -1;
 
-    TRY(source_open(f->m->b, &f->sm->from, f->m->platform, &root));
+    TRY(source_open(f->m->b, &f->sm->from, &root));
     TRY(find_real(&root, f->sm, &real));
     TRY(context_open_real(root.fd, real, O_RDONLY | O_DIRECTORY, &fd));
     TRY(path_of(fd, &path));
@@ -400,14 +399,12 @@ static struct err *add_mount(struct run_mounts *m, const struct step_mount *sm)
                     sm->target ? sm->target : "(variable)");
 }
 
-struct err *run_mounts_new(struct build *b, const struct stage_run *st, const struct step *step,
-                           struct run_mounts **ret)
+struct err *run_mounts_new(struct build *b, const struct step *step, struct run_mounts **ret)
 {
     AUTO(run_mounts_free) struct run_mounts *m = xcalloc(1, sizeof(*m));
 
     m->b = b;
     m->step = step;
-    m->platform = &st->config.platform;
     for (size_t i = 0; i < step->n_mounts; i++)
         TRY(add_mount(m, &step->mounts[i]));
     if (step->script)

@@ -19,10 +19,9 @@ static struct err *explain_from(const struct build *b, const char *name, struct 
     return err_hint(e, "The named stages are: %s.", names.len ? buf_str(&names) : "none");
 }
 
-static struct err *find_image(struct build *b, const struct plan_source *s, const struct platform *platform,
-                              struct base_image **ret)
+static struct err *find_image(struct build *b, const struct plan_source *s, struct base_image **ret)
 {
-    return explain_from(b, s->image, base_get(b, s->image, platform, ret));
+    return explain_from(b, s->image, base_get(b, s->image, &b->o.plan->opts.target_platform, ret));
 }
 
 static struct err *open_stage(struct build *b, size_t index, struct source_root *ret)
@@ -32,12 +31,11 @@ static struct err *open_stage(struct build *b, size_t index, struct source_root 
     return rootfs_view(ret->rootfs, &ret->fd);
 }
 
-static struct err *open_image(struct build *b, const struct plan_source *s, const struct platform *platform,
-                              struct source_root *ret)
+static struct err *open_image(struct build *b, const struct plan_source *s, struct source_root *ret)
 {
     struct base_image *image;
 
-    TRY(find_image(b, s, platform, &image));
+    TRY(find_image(b, s, &image));
     TRY(base_view(b, image, &ret->fd));
     ret->rootfs = image->rootfs;
     return NULL;
@@ -86,8 +84,7 @@ static struct err *open_empty(struct build *b, struct source_root *ret)
     return rootfs_view(b->empty, &ret->fd);
 }
 
-struct err *source_open(struct build *b, const struct plan_source *s, const struct platform *platform,
-                        struct source_root *ret)
+struct err *source_open(struct build *b, const struct plan_source *s, struct source_root *ret)
 {
     *ret = (struct source_root){ .fd = -1 };
     switch (s->kind) {
@@ -96,7 +93,7 @@ struct err *source_open(struct build *b, const struct plan_source *s, const stru
     case PLAN_SOURCE_STAGE:
         return open_stage(b, s->index, ret);
     case PLAN_SOURCE_IMAGE:
-        return open_image(b, s, platform, ret);
+        return open_image(b, s, ret);
     case PLAN_SOURCE_NAMED:
         return named_context(b, s->index, ret);
     case PLAN_SOURCE_SCRATCH:
@@ -105,8 +102,7 @@ struct err *source_open(struct build *b, const struct plan_source *s, const stru
     return err_new(ERR_BUG, "a source of unknown kind %d", (int)s->kind);
 }
 
-struct err *source_identity(struct build *b, const struct plan_source *s, const struct platform *platform,
-                            struct hasher *h)
+struct err *source_identity(struct build *b, const struct plan_source *s, struct hasher *h)
 {
     struct base_image *image;
 
@@ -116,7 +112,7 @@ struct err *source_identity(struct build *b, const struct plan_source *s, const 
         for (size_t i = 0; i < layers->n; i++)
             hasher_add(h, layers->items[i].diff_id.text, strlen(layers->items[i].diff_id.text) + 1);
     } else if (s->kind == PLAN_SOURCE_IMAGE) {
-        TRY(find_image(b, s, platform, &image));
+        TRY(find_image(b, s, &image));
         hasher_add(h, image->manifest.config.digest.text, strlen(image->manifest.config.digest.text) + 1);
     } else if (s->kind == PLAN_SOURCE_NAMED) {
         const char *place = plan_context_place(b->o.plan, s->index);

@@ -73,7 +73,7 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
     const char *root;
     int root_fd;
 
-    TRY(source_open(b, &step->from, &st->config.platform, &source));
+    TRY(source_open(b, &step->from, &source));
     spec.from_fd = source.fd;
     spec.from_image = source.rootfs != NULL;
     spec.find_ctx = source.rootfs;

@@ -8,7 +8,8 @@ static const char *meaning(int code)
 {
     switch (code) {
     case 126:
-        return "126 means: the command was found but could not be executed. Check its permissions and its #! line.";
+        return "126 means: the command was found but could not be executed. Check its permissions and its #! line, "
+               "and that it is for this node's architecture.";
     case 127:
         return "127 means: command not found. Check that the image has it and that PATH names its directory.";
     case 137:
@@ -90,6 +91,15 @@ static struct err *run_command(struct build *b, const struct stage_run *st, cons
     return e ? e : check_result(b, step, &result);
 }
 
+/* Another architecture may be emulated, and exec tells; another system's calls would be misunderstood. */
+static struct err *check_os(const struct platform *p)
+{
+    if (!p->os[0] || strcmp(p->os, "linux") == 0)
+        return NULL;
+    return err_hint(err_new(ERR_DOCKERFILE, "a RUN for %s cannot be executed on Linux", p->os),
+                    "Run the command in a stage for Linux, and copy what it makes.");
+}
+
 struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step)
 {
     AUTO(run_mounts_free) struct run_mounts *mounts = NULL;
@@ -97,7 +107,8 @@ struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, co
     const char *root;
     int root_fd;
 
-    TRY(run_mounts_new(b, st, step, &mounts));
+    TRY(check_os(&st->config.platform));
+    TRY(run_mounts_new(b, step, &mounts));
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = user_lookup(root_fd, *step->user ? step->user : "0", &user);
     if (!e)

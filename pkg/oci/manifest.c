@@ -186,11 +186,14 @@ struct err *manifest_parse(const char *text, size_t len, struct manifest *ret_ma
     return NULL;
 }
 
-/* An entry's platform. One that we cannot hold is for nobody: it becomes "unknown/unknown". */
+/* An entry's platform, of which the system may be left out. One that we cannot hold is for nobody: it becomes
+ * "unknown/unknown". */
 static void parse_platform(const struct json *v, struct platform *p)
 {
     if (!oci_copy_platform(v, p))
         *p = (struct platform){ .os = "unknown", .arch = "unknown" };
+    else if (json_type(v) == JSON_OBJECT && !p->os[0])
+        memcpy(p->os, "linux", sizeof("linux"));
 }
 
 struct err *index_parse(const char *text, size_t len, struct image_index *ret_index)
@@ -224,35 +227,34 @@ struct err *index_parse(const char *text, size_t len, struct image_index *ret_in
     return NULL;
 }
 
-static bool is_image(const struct index_entry *entry)
+/* An image, or an index once more. */
+static bool is_chosen(const struct index_entry *entry)
 {
-    return strcmp(entry->desc.media_type, MEDIA_DOCKER_MANIFEST) == 0 ||
-           strcmp(entry->desc.media_type, MEDIA_OCI_MANIFEST) == 0;
+    enum manifest_kind kind;
+
+    return kind_of_type(entry->desc.media_type, &kind);
 }
 
 const struct index_entry *index_choose(const struct image_index *x, const struct platform *wanted)
 {
     const struct index_entry *best = NULL, *unnamed = NULL;
-    size_t n_unnamed = 0;
     int best_rank = 0;
 
     for (size_t i = 0; i < x->n_entries; i++) {
         const struct index_entry *e = &x->entries[i];
-        if (!is_image(e))
+        if (!is_chosen(e))
             continue;
         if (e->platform.os[0] == '\0') {
-            unnamed = e;
-            n_unnamed++;
+            unnamed = unnamed ? unnamed : e;
             continue;
         }
-        int rank = platform_matches(wanted, &e->platform) ? platform_rank(wanted, &e->platform) : 0;
+        int rank = platform_rank(wanted, &e->platform);
         if (rank > best_rank) { /* of equal ones the first */
             best_rank = rank;
             best = e;
         }
     }
-    /* An index of a single image need not say what it is for: its configuration does. */
-    return best || n_unnamed != 1 || x->n_entries != 1 ? best : unnamed;
+    return best ? best : unnamed;
 }
 
 static void put_descriptor_members(struct json_writer *w, const struct descriptor *d)

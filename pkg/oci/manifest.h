@@ -55,7 +55,9 @@ MUST_USE struct err *manifest_kind(const char *content_type, const char *text, s
  * descriptors. */
 MUST_USE struct err *manifest_parse(const char *text, size_t len, struct manifest *ret_manifest);
 MUST_USE struct err *index_parse(const char *text, size_t len, struct image_index *ret_index);
-/* The entry for that platform, or *ret_entry = NULL. Attestation entries ("unknown/unknown") never match. Borrowed. */
+/* The best entry for that platform (an image, or a further index), else the first that names no platform (then the
+ * image's configuration must tell whether it is for `wanted`), else NULL. Attestations ("unknown/unknown") never match.
+ * Borrowed. */
 const struct index_entry *index_choose(const struct image_index *x, const struct platform *wanted);
 /* The document as we push it: compact JSON, the caller frees. Same input, same bytes. */
 char *manifest_write(const struct manifest *m);

@@ -50,13 +50,13 @@ static void normalize_arch(struct platform *p)
         const char *arch, *variant; /* variant NULL = any */
         const char *to_arch, *to_variant;
     } rules[] = {
-        { "i386", NULL, "386", "" },          { "x86_64", "v1", "amd64", "" },   { "x86-64", "v1", "amd64", "" },
-        { "amd64", "v1", "amd64", "" },       { "x86_64", NULL, "amd64", NULL }, { "x86-64", NULL, "amd64", NULL },
-        { "aarch64", "8", "arm64", "" },      { "aarch64", "v8", "arm64", "" },  { "aarch64", "8.0", "arm64", "" },
-        { "aarch64", "v8.0", "arm64", "" },   { "aarch64", "9", "arm64", "v9" }, { "aarch64", "9.0", "arm64", "v9" },
-        { "aarch64", "v9.0", "arm64", "v9" }, { "armhf", NULL, "arm", "v7" },    { "armel", NULL, "arm", "v6" },
-        { "arm", "", "arm", "v7" },           { "arm", "7", "arm", "v7" },       { "arm", "5", "arm", "v5" },
-        { "arm", "6", "arm", "v6" },          { "arm", "8", "arm", "v8" },
+        { "i386", NULL, "386", "" },       { "x86_64", "v1", "amd64", "" },     { "x86-64", "v1", "amd64", "" },
+        { "amd64", "v1", "amd64", "" },    { "x86_64", NULL, "amd64", NULL },   { "x86-64", NULL, "amd64", NULL },
+        { "aarch64", "8", "arm64", "" },   { "aarch64", "v8", "arm64", "" },    { "aarch64", "v8.0", "arm64", "" },
+        { "aarch64", "9", "arm64", "v9" }, { "aarch64", "9.0", "arm64", "v9" }, { "aarch64", "v9.0", "arm64", "v9" },
+        { "armhf", NULL, "arm", "v7" },    { "armel", NULL, "arm", "v6" },      { "arm", "", "arm", "v7" },
+        { "arm", "7", "arm", "v7" },       { "arm", "5", "arm", "v5" },         { "arm", "6", "arm", "v6" },
+        { "arm", "8", "arm", "v8" },
     };
 
     lower(p->arch);
@@ -239,13 +239,12 @@ struct err *platform_parse(const char *text, struct platform *ret_platform)
     return NULL;
 }
 
-static struct platform normalized(const struct platform *p)
+void platform_normalize(struct platform *p)
 {
-    struct platform n = *p;
-
-    normalize_os(&n);
-    normalize_arch(&n);
-    return n;
+    if (!p->os[0])
+        set(p->os, sizeof(p->os), "linux");
+    normalize_os(p);
+    normalize_arch(p);
 }
 
 /* The characters that mean something in the text are written as %XX. */
@@ -261,10 +260,11 @@ static void put_escaped(struct buf *b, const char *s)
 
 void platform_format(const struct platform *p, char *ret_text, size_t size)
 {
-    struct platform n = normalized(p);
+    struct platform n = *p;
     struct buf b = BUF_INIT;
 
-    buf_puts(&b, n.os[0] ? n.os : "unknown");
+    platform_normalize(&n);
+    buf_puts(&b, p->os[0] ? n.os : "unknown");
     if (n.os_version[0] || n.os_features[0]) {
         buf_putc(&b, '(');
         put_escaped(&b, n.os_version);
@@ -278,41 +278,104 @@ void platform_format(const struct platform *p, char *ret_text, size_t size)
     buf_release(&b);
 }
 
-/* A number that grows with what the machine must be able to do: "v8.1" -> 801; 0 for no number. */
-static int variant_level(const struct platform *p)
-{
-    int major = 0, minor = 0;
-    const char *s = p->variant;
+/* ---- which images run where ---- */
 
-    if (*s == '\0')
-        return strcmp(p->arch, "arm64") == 0 ? 800 : strcmp(p->arch, "amd64") == 0 ? 100 : 0;
-    if (*s == 'v')
-        s++;
-    for (; isdigit((unsigned char)*s) && major < 1000; s++)
-        major = major * 10 + (*s - '0');
-    if (*s == '.')
-        for (s++; isdigit((unsigned char)*s) && minor < 100; s++)
-            minor = minor * 10 + (*s - '0');
-    return *s == '\0' ? major * 100 + minor : 0;
+/* Platforms whose images run where one is asked, best first. arm64/v9.7 has most: itself, 17 below it, four of arm. */
+struct alikes {
+    struct platform items[32];
+    size_t n;
+};
+
+/* minor 0: "v8", else "v8.1"; major 0: no variant. */
+static void add_alike(struct alikes *l, const char *arch, int major, int minor)
+{
+    struct platform *p = &l->items[l->n++];
+
+    *p = (struct platform){ .os = "linux" };
+    set(p->arch, sizeof(p->arch), arch);
+    if (major)
+        (void)snprintf(p->variant, sizeof(p->variant), minor ? "v%d.%d" : "v%d", major, minor);
+    platform_normalize(p); /* "amd64/v1" is "amd64" */
 }
 
-bool platform_matches(const struct platform *wanted, const struct platform *image)
+static void add_levels(struct alikes *l, const char *arch, int from, int to)
 {
-    struct platform w = normalized(wanted), i = normalized(image);
+    for (int level = from; level >= to; level--)
+        add_alike(l, arch, level, 0);
+}
 
-    if (strcmp(w.os, i.os) != 0 || strcmp(w.arch, i.arch) != 0)
+/* "v7" or "7" -> 7; 0: it is no such number. */
+static int level_of(const char *variant)
+{
+    const char *digit = variant + (*variant == 'v');
+
+    return isdigit((unsigned char)digit[0]) && digit[1] == '\0' ? digit[0] - '0' : 0;
+}
+
+/* "", "v8" to "v8.9", "v9" to "v9.7". */
+static bool arm64_version(const char *variant, int *ret_major, int *ret_minor)
+{
+    const char *v = *variant ? variant : "v8";
+    bool has_minor = strlen(v) == 4 && v[2] == '.' && isdigit((unsigned char)v[3]);
+
+    if (v[0] != 'v' || (v[1] != '8' && v[1] != '9') || (v[2] && !has_minor))
         return false;
-    if (strcmp(w.variant, i.variant) == 0)
-        return true;
-    int want = variant_level(&w), have = variant_level(&i);
-    return want > 0 && have > 0 && have <= want;
+    *ret_major = v[1] - '0';
+    *ret_minor = has_minor ? v[3] - '0' : 0;
+    return *ret_major == 8 || *ret_minor <= 7;
+}
+
+/* v9.N includes v8.(N+5); each runs programs of 32 bits too. */
+static void add_arm64(struct alikes *l, const char *variant)
+{
+    int major, minor;
+
+    if (!arm64_version(variant, &major, &minor))
+        return;
+    for (int m = minor; m >= 0; m--)
+        add_alike(l, "arm64", major, m);
+    for (int m = minor + 5 < 9 ? minor + 5 : 9; major == 9 && m >= 0; m--)
+        add_alike(l, "arm64", 8, m);
+    add_levels(l, "arm", 8, 5);
+}
+
+/* What containerd tries for one platform, in its order. */
+static void find_alikes(const struct platform *wanted, struct alikes *l)
+{
+    if (strcmp(wanted->arch, "amd64") == 0) {
+        add_levels(l, "amd64", level_of(wanted->variant) - 1, 1);
+        add_alike(l, "386", 0, 0);
+    } else if (strcmp(wanted->arch, "arm") == 0) {
+        add_levels(l, "arm", level_of(wanted->variant) - 1, 5);
+    } else if (strcmp(wanted->arch, "arm64") == 0) {
+        add_arm64(l, wanted->variant);
+    }
+}
+
+static bool same_machine(const struct platform *a, const struct platform *b)
+{
+    return strcmp(a->arch, b->arch) == 0 && strcmp(a->variant, b->variant) == 0;
 }
 
 int platform_rank(const struct platform *wanted, const struct platform *image)
 {
-    struct platform w = normalized(wanted), i = normalized(image);
+    struct platform w = *wanted, i = *image;
+    struct alikes l = { .n = 0 };
 
-    if (!platform_matches(wanted, image))
+    platform_normalize(&w);
+    platform_normalize(&i);
+    if (strcmp(w.os, i.os) != 0)
         return 0;
-    return strcmp(w.variant, i.variant) == 0 ? 1000000 : 1 + variant_level(&i);
+    if (same_machine(&w, &i))
+        return 100;
+    find_alikes(&w, &l);
+    for (size_t k = 0; k < l.n; k++)
+        if (same_machine(&l.items[k], &i))
+            return 99 - (int)k;
+    return 0;
+}
+
+bool platform_matches(const struct platform *wanted, const struct platform *image)
+{
+    return platform_rank(wanted, image) > 0;
 }

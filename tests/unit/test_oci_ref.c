@@ -207,48 +207,65 @@ static void test_platforms(void **state)
     }
 }
 
+/* What `images` hold, best first for `wanted`; what stands behind '!' must not be taken. */
 static const struct {
-    const char *wanted, *image;
-    bool matches;
-} matches[] = {
-    { "linux/amd64", "linux/amd64", true },     { "linux/amd64", "linux/x86_64/v1", true },
-    { "linux/amd64", "linux/arm64", false },    { "linux/amd64", "windows/amd64", false },
-    { "linux/amd64", "linux/amd64/v2", false }, { "linux/amd64/v3", "linux/amd64/v2", true },
-    { "linux/amd64/v3", "linux/amd64", true },  { "linux/arm/v7", "linux/arm/v6", true },
-    { "linux/arm/v6", "linux/arm/v7", false },  { "linux/arm", "linux/arm/v7", true },
-    { "linux/arm", "linux/arm/v5", true },      { "linux/arm64", "linux/arm64/v8", true },
-    { "linux/arm64/v8", "linux/arm64", true },  { "linux/arm64/v9", "linux/arm64", true },
-    { "linux/arm64", "linux/arm64/v9", false }, { "linux/arm64/v9", "linux/arm64/v8.2", true },
-    { "linux/s390x", "linux/s390x", true },     { "linux/riscv64/a", "linux/riscv64/b", false },
+    const char *wanted, *images;
+} ranks[] = {
+    { "linux/amd64", "linux/x86_64/v1 linux/386 !linux/amd64/v2 !linux/arm64 !windows/amd64 !linux/386/sse2" },
+    { "linux/amd64/v3", "linux/amd64/v3 linux/amd64/v2 linux/amd64 linux/i386 !linux/amd64/v4" },
+    { "linux/386", "linux/386 !linux/amd64" },
+    { "linux/arm/v7", "linux/arm linux/arm/v6 linux/arm/v5 !linux/arm/v8 !linux/arm64 !linux/arm/v4" },
+    { "linux/arm", "linux/arm/v7 linux/arm/6" },
+    { "linux/arm/v6", "linux/arm/v6 linux/arm/v5 !linux/arm/v7" },
+    { "linux/arm/v5", "linux/arm/v5 !linux/arm/v6" },
+    { "linux/arm/odd", "linux/arm/odd !linux/arm/v7" },
+    { "linux/arm64",
+      "linux/arm64/v8 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5 !linux/arm64/v8.1 !linux/arm64/v9" },
+    { "linux/arm64/v8.2", "linux/arm64/v8.2 linux/arm64/v8.1 linux/aarch64 linux/arm/v8 !linux/arm64/v8.3" },
+    { "linux/arm64/v9",
+      "linux/arm64/v9.0 linux/arm64/v8.5 linux/arm64/v8.1 linux/arm64 linux/arm/v7 !linux/arm64/v8.6" },
+    { "linux/arm64/v9.7",
+      "linux/arm64/v9.7 linux/arm64/v9.1 linux/arm64/v9 linux/arm64/v8.9 linux/arm64 linux/arm/v5" },
+    { "linux/arm64/v9.8", "linux/arm64/v9.8 !linux/arm64 !linux/arm/v7" },
+    { "linux/s390x", "linux/s390x !linux/amd64" },
+    { "linux/riscv64/a", "linux/riscv64/a !linux/riscv64/b !linux/riscv64" },
 };
-
-static void test_matches(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT(matches); i++) {
-        struct platform w, p;
-
-        assert_null(platform_parse(matches[i].wanted, &w));
-        assert_null(platform_parse(matches[i].image, &p));
-        if (platform_matches(&w, &p) != matches[i].matches)
-            fail_msg("'%s' for '%s'", matches[i].image, matches[i].wanted);
-        if (matches[i].matches != (platform_rank(&w, &p) > 0))
-            fail_msg("rank of '%s' for '%s'", matches[i].image, matches[i].wanted);
-    }
-}
 
 static void test_rank(void **state)
 {
     (void)state;
-    struct platform v7, v6, v5, wanted;
+    for (size_t i = 0; i < COUNT(ranks); i++) {
+        AUTO_FREE char *all = xstrdup(ranks[i].images);
+        char *save = NULL;
+        int before = 1000;
+        struct platform w, p;
 
-    assert_null(platform_parse("linux/arm/v7", &v7));
-    assert_null(platform_parse("linux/arm/v6", &v6));
-    assert_null(platform_parse("linux/arm/v5", &v5));
-    assert_null(platform_parse("linux/arm/v7", &wanted));
-    assert_true(platform_rank(&wanted, &v7) > platform_rank(&wanted, &v6));
-    assert_true(platform_rank(&wanted, &v6) > platform_rank(&wanted, &v5));
-    assert_int_equal(platform_rank(&v5, &v6), 0);
+        assert_null(platform_parse(ranks[i].wanted, &w));
+        for (char *t = strtok_r(all, " ", &save); t; t = strtok_r(NULL, " ", &save)) {
+            assert_null(platform_parse(t + (*t == '!'), &p));
+            int rank = platform_rank(&w, &p);
+            if (*t == '!' ? rank != 0 : rank <= 0 || rank > before)
+                fail_msg("'%s' for '%s' has rank %d", t, ranks[i].wanted, rank);
+            if (platform_matches(&w, &p) != (rank > 0))
+                fail_msg("'%s' for '%s' matches otherwise", t, ranks[i].wanted);
+            before = *t == '!' ? before : rank - 1; /* each is worse than the one before it */
+        }
+    }
+}
+
+static void test_normalize(void **state)
+{
+    (void)state;
+    struct platform p = { .arch = "aarch64", .variant = "V8" };
+
+    platform_normalize(&p);
+    assert_string_equal(p.os, "linux");
+    assert_string_equal(p.arch, "arm64");
+    assert_string_equal(p.variant, "");
+    p = (struct platform){ .os = "Linux", .arch = "ARM" };
+    platform_normalize(&p);
+    assert_string_equal(p.os, "linux");
+    assert_string_equal(p.variant, "v7");
     struct platform host = platform_host();
     assert_string_equal(host.os, "linux");
     assert_true(host.arch[0] != '\0');
@@ -258,7 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refs),      cmocka_unit_test(test_ref_lengths), cmocka_unit_test(test_ref_copy),
-        cmocka_unit_test(test_platforms), cmocka_unit_test(test_matches),     cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_platforms), cmocka_unit_test(test_rank),        cmocka_unit_test(test_normalize),
     };
 
     return cmocka_run_group_tests_name("oci_ref", tests, NULL, NULL);

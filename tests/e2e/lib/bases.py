@@ -3,7 +3,7 @@ import os
 import subprocess
 import struct
 
-from lib.image import Image, Layer
+from lib.image import Image, Index, Layer
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\napp:x:1001:1002:app:/home/app:/bin/sh\n"
@@ -30,10 +30,15 @@ def busybox_layer():
     return layer.bytes()
 
 
-def busybox(layers=(), config=None, oci=True):
+def busybox(layers=(), config=None, oci=True, platform="amd64"):
     merged = {"Env": [PATH], "Cmd": ["sh"]}
     merged.update(config or {})
-    return Image([BUSYBOX] + list(layers), merged, oci)
+    return Image([BUSYBOX] + list(layers), merged, oci, platform)
+
+
+def multi_arch():
+    """/arch tells them apart. All have the programs of this machine, so that a RUN works in each."""
+    return Index([busybox([Layer().add("arch", (p + "\n").encode()).bytes()], platform=p) for p in ("amd64", "arm64", "arm/v7")])
 
 
 def odd_layer():
@@ -99,6 +104,7 @@ MAKERS = {
     "busybox-docker": lambda: busybox(oci=False),
     "odd": lambda: busybox([odd_layer()]),
     "many": lambda: busybox(many_layers()),
+    "multi-arch": multi_arch,
     "onbuild": lambda: busybox(config={"OnBuild": ["RUN echo triggered > /triggered", "LABEL from=parent"]}),
     "config": lambda: busybox(config={"User": "app", "WorkingDir": "/home/app", "Entrypoint": ["/bin/echo"], "Cmd": ["base"],
                                       "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}, "Labels": {"a": "base", "b": "base"}}),

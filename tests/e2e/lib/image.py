@@ -58,12 +58,14 @@ class Layer:
 class Image:
     """An image to be pushed as a base: `layers` are uncompressed tar streams."""
 
-    def __init__(self, layers, config=None, oci=True):
+    def __init__(self, layers, config=None, oci=True, platform="amd64"):
+        """platform: ARCHITECTURE[/VARIANT]"""
         self.blobs, self.tars = {}, list(layers)
+        self.platform = dict(zip(("architecture", "variant"), platform.split("/")), os="linux")
         family = OCI if oci else DOCKER
         layer_type = OCI + "layer.v1.tar+gzip" if oci else DOCKER + "image.rootfs.diff.tar.gzip"
         packed = [gzip.compress(t, 1, mtime=0) for t in layers]
-        doc = {"architecture": "amd64", "os": "linux", "created": "2020-09-13T12:26:40Z", "config": config or {},
+        doc = {"created": "2020-09-13T12:26:40Z", "config": config or {}, **self.platform,
                "rootfs": {"type": "layers", "diff_ids": [sha256(t) for t in layers]},
                "history": [{"created": "2020-09-13T12:26:40Z", "created_by": "layer %d" % i} for i in range(len(layers))]}
         self.document = doc
@@ -86,6 +88,29 @@ class Image:
         for digest, data in self.blobs.items():
             registry.push_blob(name, digest, data)
         registry.push_manifest(name, tag, self.media_type, self.manifest)
+
+
+class Index:
+    """Images for several platforms and, as BuildKit leaves them there, an attestation of the first."""
+
+    def __init__(self, images):
+        self.images, self.attestation = images, Image([])
+        statement = self.attestation.descriptor("application/vnd.in-toto+json", b"{}")
+        self.attestation.manifest = json.dumps(dict(json.loads(self.attestation.manifest), layers=[statement])).encode()
+
+    def push(self, registry, name, tag="latest"):
+        entries = []
+        for image in [self.attestation] + self.images:
+            data = image.manifest
+            image.push(registry, name, sha256(data))
+            unknown = image is self.attestation
+            entries.append({"mediaType": image.media_type, "digest": sha256(data), "size": len(data),
+                            "platform": {"architecture": "unknown", "os": "unknown"} if unknown else image.platform})
+        entries[0]["annotations"] = {"vnd.docker.reference.type": "attestation-manifest",
+                                     "vnd.docker.reference.digest": entries[1]["digest"]}
+        media_type = OCI + "index.v1+json"
+        registry.push_manifest(name, tag, media_type, json.dumps(
+            {"schemaVersion": 2, "mediaType": media_type, "manifests": entries}).encode())
 
 
 # ---- reading ----
