@@ -110,8 +110,10 @@ static struct err *prepare(struct step_ctx *c)
 
     opts.build_platform = platform_host();
     opts.target_platform = opts.build_platform;
-    if (c->s->platforms.n)
+    opts.target_given = c->s->platforms.n > 0;
+    if (opts.target_given)
         TRY(platform_parse(c->s->platforms.items[0], &opts.target_platform));
+    platform_normalize(&opts.target_platform);
     TRY(read_dockerfile(c, &dockerfile_path));
     TRY(plan_new(c->df, &opts, &c->plan));
     TRY(find_epoch(c));

@@ -47,6 +47,19 @@ static void set_labels(struct build *b, struct image_config *c)
     }
 }
 
+/* Without a wish it is for what its base is for; else for the target, even if it was built from something else. */
+static void set_platform(const struct plan_opts *o, struct platform *p)
+{
+    const struct platform *t = &o->target_platform;
+    bool same = strcmp(p->os, t->os) == 0 && strcmp(p->arch, t->arch) == 0;
+
+    if (o->target_given && !same)
+        *p = *t;
+    else if (o->target_given && t->variant[0])
+        memcpy(p->variant, t->variant, sizeof(p->variant));
+    platform_normalize(p);
+}
+
 static struct err *assemble_layers(struct build *b, const struct stage_run *st)
 {
     struct manifest *m = &b->manifest;
@@ -68,6 +81,7 @@ struct err *image_assemble(struct build *b)
     struct manifest *m = &b->manifest;
 
     set_labels(b, &st->config);
+    set_platform(&b->o.plan->opts, &st->config.platform);
     config_fill_times(&st->config, b->created);
     m->format = b->o.format < 0 ? st->format : (enum image_format)b->o.format;
     TRY(assemble_layers(b, st));

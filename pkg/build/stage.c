@@ -26,6 +26,8 @@ static struct err *start_from_image(struct build *b, size_t index)
     struct stage_run *st = &b->stages[index];
 
     TRY(base_get(b, ps->image, &ps->platform, &st->base));
+    if (strcmp(st->base->config.platform.os, "windows") == 0)
+        return err_new(ERR_DOCKERFILE, "image '%s' is for Windows, which needs a Windows node to build on", ps->image);
     st->format = st->base->manifest.format;
     config_copy(&st->config, &st->base->config);
     for (size_t i = 0; i < st->base->manifest.n_layers; i++)

@@ -62,21 +62,26 @@ static struct err *set_base(const struct plan *p, struct plan_stage *st, const c
     return NULL;
 }
 
+/* FROM --platform chooses the base image. A stage has the platform of the one it is built from, and what starts from
+ * nothing that of the target, as BuildKit has it: there the flag must be right, but changes nothing. */
 static struct err *set_platform(const struct plan *p, struct plan_stage *st, const struct df_instr *from)
 {
     const struct words_opts opts = { .env = &p->global_env, .escape = p->df->escape };
     const char *flag = df_flag(from, "platform");
     AUTO_FREE char *text = NULL;
+    struct platform named = p->opts.target_platform;
 
-    st->platform = p->opts.target_platform;
-    if (!flag && st->base == PLAN_BASE_STAGE)
-        st->platform = p->stages[st->base_stage].platform;
-    if (!flag)
-        return NULL;
-    TRY(words_expand(flag, &opts, &text));
-    if (!*text)
+    if (flag)
+        TRY(words_expand(flag, &opts, &text));
+    if (flag && !*text)
         return err_new(ERR_DOCKERFILE, "FROM --platform is empty after its variables were replaced");
-    return platform_parse(text, &st->platform);
+    if (flag)
+        TRY(platform_parse(text, &named));
+    if (st->base == PLAN_BASE_STAGE)
+        st->platform = p->stages[st->base_stage].platform;
+    else
+        st->platform = st->base == PLAN_BASE_SCRATCH ? p->opts.target_platform : named;
+    return NULL;
 }
 
 static struct err *add_stage(struct plan *p, size_t first)
@@ -186,6 +191,18 @@ static struct err *mark_triggers(struct plan *p, const struct plan_stage *base, 
     return NULL;
 }
 
+static struct err *check_platform(const struct plan *p, const struct plan_stage *st)
+{
+    const struct srcpos pos = df_place(p->df, p->df->instrs[st->first].line);
+
+    if (strcmp(st->platform.os, "windows") != 0)
+        return NULL;
+    return err_at(err_hint(err_new(ERR_DOCKERFILE, "a stage for Windows cannot be built: its layers and commands need "
+                                                   "a Windows node"),
+                           "Choose a platform of Linux."),
+                  &pos);
+}
+
 /* Marks what a stage needs. on_path finds circles: COPY --from may name a later stage. */
 static struct err *mark(struct plan *p, size_t index, unsigned char *on_path)
 {
@@ -196,6 +213,7 @@ static struct err *mark(struct plan *p, size_t index, unsigned char *on_path)
                         "A stage may copy from later stages, but not in a circle.");
     if (st->needed)
         return NULL;
+    TRY(check_platform(p, st));
     st->needed = true;
     on_path[index] = 1;
     if (st->base == PLAN_BASE_STAGE) {

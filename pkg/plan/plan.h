@@ -25,6 +25,7 @@ struct plan_opts {
     struct strs contexts;   /* named contexts, NAME=PLACE: see plan_source */
     const char *target;     /* stage name or number; NULL or "" = the last */
     struct platform target_platform, build_platform;
+    bool target_given; /* target_platform was asked for: the image says that it is for it, whatever its base says */
 };
 
 enum plan_base { PLAN_BASE_SCRATCH, PLAN_BASE_STAGE, PLAN_BASE_IMAGE, PLAN_BASE_NAMED };
@@ -52,7 +53,7 @@ struct plan_stage {
     size_t base_named;        /* PLAN_BASE_NAMED: its index in plan_opts.contexts */
     bool replaced;            /* by the named context of the stage's name: its instructions are not executed */
     char *image;              /* PLAN_BASE_IMAGE: reference as expanded, or "oci-layout://..." */
-    struct platform platform; /* of the stage */
+    struct platform platform; /* that its base is chosen for */
     bool needed;              /* the target depends on it, as far as the Dockerfile alone tells */
 };
 
