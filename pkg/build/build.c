@@ -2,6 +2,22 @@
 
 #include "build/build_priv.h"
 
+/* Before anything is fetched: can the pod do what the Dockerfile asks for? A base image's triggers show later. */
+static struct err *check_runs(const struct build_opts *o)
+{
+    const struct plan *p = o->plan;
+
+    for (size_t i = 0; !o->sandbox->can_run && i < p->n_stages; i++) {
+        for (size_t k = p->stages[i].first; p->stages[i].needed && k < p->stages[i].last; k++) {
+            const struct srcpos pos = df_place(p->df, p->df->instrs[k].line);
+
+            if (p->df->instrs[k].kind == DF_RUN)
+                return err_at(sandbox_no_run(o->sandbox), &pos);
+        }
+    }
+    return NULL;
+}
+
 struct err *build_run(const struct build_opts *opts, struct build **ret)
 {
     AUTO(build_free) struct build *b = xcalloc(1, sizeof(*b));
@@ -10,6 +26,7 @@ struct err *build_run(const struct build_opts *opts, struct build **ret)
     b->bases = map_new(base_free);
     b->stages = xcalloc(opts->plan->n_stages, sizeof(*b->stages));
     config_format_time(opts->created_s, b->created);
+    TRY(check_runs(opts));
     TRY(stage_build(b, opts->plan->target));
     TRY(image_assemble(b));
     *ret = steal(&b);

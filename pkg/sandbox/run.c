@@ -437,6 +437,8 @@ struct err *sandbox_run(const struct sandbox *sb, const struct run_spec *spec, s
     struct run r = { .spec = spec, .cancel = sb->cancel, .output_fd = -1, .report_fd = -1, .kill_at = INT64_MAX };
 
     TRY(cancel_check(sb->cancel));
+    if (!sb->can_run)
+        return sandbox_no_run(sb);
     if (spec->argv.n == 0)
         return err_new(ERR_BUG, "a RUN without a command");
     TRY(make_cwd(spec));

@@ -209,16 +209,33 @@ static struct err *enter_single(const struct rung_plan *plan, int sync_fd)
     return write_id_map("/proc/self/gid_map", &plan->gids);
 }
 
+/* ---- none: files can be copied, but no command can be run ---- */
+
+static struct err *probe_none(struct rung_plan *ret)
+{
+    id_map_single(geteuid(), &ret->uids);
+    id_map_single(getegid(), &ret->gids);
+    return NULL;
+}
+
+static struct err *enter_none(const struct rung_plan *plan, int sync_fd)
+{
+    (void)plan;
+    (void)sync_fd;
+    return NULL;
+}
+
 static const struct rung rungs[] = {
-    { "full", "a range of ids is mapped", OWNER_REAL, probe_full, enter_full },
-    { "single", "one id is mapped, owners are recorded", OWNER_RECORDED, probe_single, enter_single },
+    { "full", "a range of ids is mapped", OWNER_REAL, true, probe_full, enter_full },
+    { "single", "one id is mapped, owners are recorded", OWNER_RECORDED, true, probe_single, enter_single },
+    { "none", "no namespaces: no RUN", OWNER_RECORDED, false, probe_none, enter_none },
 };
 #define N_RUNGS (sizeof(rungs) / sizeof(rungs[0]))
 
 struct err *rung_enter(const struct rung_plan *plan, int sync_fd)
 {
     TRY(plan->rung->enter(plan, sync_fd));
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    if (plan->rung->namespaces && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return mount_error(errno, "making the mounts private");
     return NULL;
 }
@@ -279,10 +296,12 @@ static _Noreturn void trial_main(const struct rung_plan *plan, int fd)
     struct err *e = rung_enter(plan, fd);
     char fresh;
 
-    if (!e)
+    bool mounts = plan->rung->namespaces;
+
+    if (!e && mounts)
         e = try_mounts();
     err_free(err_write(fd, e));
-    fresh = !e && can_mount_proc() ? 'y' : 'n';
+    fresh = !e && mounts && can_mount_proc() ? 'y' : 'n';
     (void)!write(fd, &fresh, 1);
     _exit(0);
 }
@@ -332,7 +351,7 @@ static struct err *choose_named(const char *name, struct rung_plan *ret_plan, ch
         *ret_why = xasprintf("%s (%s), as asked for", name, rungs[i].what);
         return NULL;
     }
-    return err_hint(err_new(ERR_SETTING, "unknown sandbox '%s'", name), "Sandboxes are auto, full and single.");
+    return err_hint(err_new(ERR_SETTING, "unknown sandbox '%s'", name), "Sandboxes are auto, full, single and none.");
 }
 
 /* The innermost line that still says something by itself. */
@@ -341,11 +360,12 @@ static void note_refusal(struct buf *out, const struct rung *r, const struct err
     buf_printf(out, "%s%s: %s", out->len ? "; " : "", r->name, err_message(e));
 }
 
-struct err *rung_choose(const char *name, struct rung_plan *ret_plan, char **ret_why)
+struct err *rung_choose(const char *name, struct rung_plan *ret_plan, char **ret_why, struct err **ret_refusal)
 {
     AUTO(buf_release) struct buf why_not = BUF_INIT;
     struct err *last = NULL;
 
+    *ret_refusal = NULL;
     if (name && strcmp(name, "auto") != 0)
         return choose_named(name, ret_plan, ret_why);
     for (size_t i = 0; i < N_RUNGS; i++) {
@@ -354,12 +374,15 @@ struct err *rung_choose(const char *name, struct rung_plan *ret_plan, char **ret
         if (!e) {
             *ret_why =
                 xasprintf("%s (%s)%s%s", rungs[i].name, rungs[i].what, why_not.len ? "; not " : "", buf_str(&why_not));
-            err_free(last);
+            if (rungs[i].namespaces)
+                err_free(last);
+            else
+                *ret_refusal = last; /* the least demanding rung's reason is the one to fix */
             return NULL;
         }
         note_refusal(&why_not, &rungs[i], e);
         err_free(last);
-        last = e; /* the least demanding rung's reason is the one to fix */
+        last = e;
     }
     return err_wrap(last, "this pod cannot run a build: no sandbox works");
 }

@@ -21,6 +21,7 @@ struct rung {
     const char *name;
     const char *what; /* for the log */
     enum owner_mode owners;
+    bool namespaces; /* false: nothing can be mounted, no command can be run */
     /* Do our ids and capabilities allow it? Fills the plan; an error says what is missing. No side effect. */
     struct err *(*probe)(struct rung_plan *ret_plan);
     /* In a fork of the process that is to live in the namespaces; sync_fd is a socket to the parent's
@@ -29,8 +30,9 @@ struct rung {
 };
 
 /* Picks a rung: the named one, or the first that works. Each is tried for real in a child that goes away. *ret_why: one
- * line for the log, malloc'ed. */
-MUST_USE struct err *rung_choose(const char *name, struct rung_plan *ret_plan, char **ret_why);
+ * line for the log, malloc'ed. *ret_refusal: why it is not one with namespaces, NULL if it is; the caller frees. */
+MUST_USE struct err *rung_choose(const char *name, struct rung_plan *ret_plan, char **ret_why,
+                                 struct err **ret_refusal);
 /* Enters the plan's namespaces in the calling process (single-threaded) and makes the mounts private. */
 MUST_USE struct err *rung_enter(const struct rung_plan *plan, int sync_fd);
 /* The parent's half: writes the maps of `child` when it asks. Returns when the child has entered or failed. */

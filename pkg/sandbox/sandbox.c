@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -48,6 +49,7 @@ static void handle_signals(struct cancel *c, const sigset_t *old_mask)
 struct child_start {
     const struct rung_plan *plan;
     const char *why;
+    const struct err *refusal;
     struct err *(*build)(const struct sandbox *sb, void *ctx);
     void *ctx;
     pid_t parent;
@@ -74,6 +76,8 @@ static struct err *build_in_namespaces(const struct child_start *start)
         .owners = start->plan->rung->owners,
         .n_ids = start->plan->uids.ids < start->plan->gids.ids ? start->plan->uids.ids : start->plan->gids.ids,
         .fresh_proc = start->plan->fresh_proc,
+        .can_run = start->plan->rung->namespaces,
+        .refusal = start->refusal,
         .cancel = cancel,
     };
     struct err *e = start->build(&sb, start->ctx);
@@ -283,15 +287,40 @@ static struct err *run_child(struct child_start *start, struct watch *w)
     return w->reported ? w->result : without_report(w, oom_before);
 }
 
+/* The refusal stays where it is: a build may need it more than once. It is copied as it would be between processes. */
+static struct err *copy_of(const struct err *e)
+{
+    AUTO_CLOSE int fd = memfd_create("refusal", MFD_CLOEXEC);
+    struct err *copy = NULL;
+    struct err *failed = fd < 0 ? err_sys(errno, "cannot make a file in memory") : err_write(fd, e);
+
+    if (!failed && lseek(fd, 0, SEEK_SET) == 0)
+        failed = err_read(fd, &copy);
+    if (copy) {
+        err_free(failed);
+        return copy;
+    }
+    return failed ? failed : err_new(ERR_POD, "the pod allows no namespaces");
+}
+
+struct err *sandbox_no_run(const struct sandbox *sb)
+{
+    if (!sb->refusal)
+        return err_hint(err_new(ERR_POD, "the sandbox '%s' can run no command", sb->rung),
+                        "It was asked for with COPYUP_SANDBOX: 'auto' takes the best that the pod allows.");
+    return err_wrap(copy_of(sb->refusal), "this pod can run no command: no sandbox works");
+}
+
 struct err *sandbox_enter(const struct sandbox_opts *opts, struct err *(*build)(const struct sandbox *sb, void *ctx),
                           void *ctx)
 {
     struct rung_plan plan;
     AUTO_FREE char *why = NULL;
+    struct err *refusal = NULL;
     sigset_t mask;
 
-    TRY(rung_choose(opts->rung, &plan, &why));
-    struct child_start start = { .plan = &plan, .why = why, .build = build, .ctx = ctx };
+    TRY(rung_choose(opts->rung, &plan, &why, &refusal));
+    struct child_start start = { .plan = &plan, .why = why, .refusal = refusal, .build = build, .ctx = ctx };
     struct watch w = { .deadline = opts->deadline_ms, .report_fd = -1 };
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     sigemptyset(&mask);
@@ -304,5 +333,6 @@ struct err *sandbox_enter(const struct sandbox_opts *opts, struct err *(*build)(
     struct err *e = w.signal_fd < 0 ? err_sys(errno, "cannot make a signal descriptor") : run_child(&start, &w);
     close_fd(&w.signal_fd);
     sigprocmask(SIG_SETMASK, &start.old_mask, NULL);
+    err_free(refusal);
     return e;
 }

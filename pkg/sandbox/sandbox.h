@@ -17,26 +17,32 @@
 #include <stdint.h>
 
 struct sandbox_opts {
-    const char *rung;    /* "auto", or the name of one: "full", "single" (COPYUP_SANDBOX); impossible is ERR_POD */
+    const char *rung; /* "auto", or the name of one: "full", "single", "none" (COPYUP_SANDBOX); impossible: ERR_POD */
     int64_t deadline_ms; /* CLOCK_MONOTONIC milliseconds; INT64_MAX = none */
 };
 
 /* What the child is told; borrowed for its lifetime. */
 struct sandbox {
-    const char *rung;       /* "full", "single" */
+    const char *rung;       /* "full", "single", "none" */
     const char *describe;   /* one line for the log: which rung and why not a better one */
     enum owner_mode owners; /* OWNER_REAL with a full range, else OWNER_RECORDED */
     uint32_t n_ids;         /* ids 0..n_ids-1 are mapped */
     bool fresh_proc;        /* a RUN gets its own pid namespace and /proc */
-    struct cancel *cancel;  /* raised by TERM/INT (forwarded by the parent) and by the deadline */
+    bool can_run;           /* false on rung "none": sandbox_no_run() says why */
+    const struct err *refusal;
+    struct cancel *cancel; /* raised by TERM/INT (forwarded by the parent) and by the deadline */
 };
 
 /* Runs build(sb, ctx) in the namespaces; its error travels back as the return value here. The parent never prints. At
  * the end nothing that the build started is alive. On TERM or INT, or at the deadline, the child's cancel is raised; a
- * child that does not come back within a grace time (8 s) is killed. ERR_POD: no rung works, says what is missing and
- * which line of pod YAML grants it. */
+ * child that does not come back within a grace time (8 s) is killed. The last rung always works, but runs no
+ * command. */
 MUST_USE struct err *sandbox_enter(const struct sandbox_opts *opts,
                                    struct err *(*build)(const struct sandbox *sb, void *ctx), void *ctx);
+
+/* On rung "none", where nothing can be mounted and no command be run: the ERR_POD that says why, and which line of pod
+ * YAML would change it. */
+struct err *sandbox_no_run(const struct sandbox *sb);
 
 enum run_network { RUN_NETWORK_DEFAULT, RUN_NETWORK_NONE };
 

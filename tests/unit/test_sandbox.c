@@ -15,6 +15,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -1052,6 +1053,64 @@ static struct err *build_nothing(const struct sandbox *sb, void *ctx)
     return NULL;
 }
 
+/* As a pod with the runtime's default profile has it. */
+static void refuse_namespaces(void)
+{
+    scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+
+    if (!f || seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 0) < 0 || seccomp_load(f) < 0)
+        _exit(99);
+    seccomp_release(f);
+}
+
+/* Where no command can be run, the reason and the line of YAML are told, as often as they are asked for. */
+static struct err *build_no_run(const struct sandbox *sb, void *ctx)
+{
+    struct run_spec spec = { .root = "/" };
+    struct run_result result;
+
+    (void)ctx;
+    CHECK(!sb->can_run && sb->owners == OWNER_RECORDED);
+    strs_add(&spec.argv, "/bin/true");
+    err_free(sandbox_run(sb, &spec, &result));
+    struct err *e = sandbox_run(sb, &spec, &result);
+    strs_release(&spec.argv);
+    return e;
+}
+
+static void test_no_namespaces(void **state)
+{
+    struct context c = { .rung = "none", .build = build_no_run };
+    const struct sandbox_opts opts = { "auto", INT64_MAX };
+    struct err *e = NULL, *unreadable;
+    char *text = NULL;
+    size_t len;
+    int report[2];
+
+    (void)state;
+    assert_int_equal(pipe2(report, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        drop_everything();
+        refuse_namespaces();
+        _exit(err_write(report[1], sandbox_enter(&opts, build_in_context, &c)) ? 1 : 0);
+    }
+    close(report[1]);
+    unreadable = err_read(report[0], &e);
+    assert_null(unreadable);
+    close(report[0]);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_non_null(e);
+    assert_int_equal(err_exit_code(e), 71);
+    FILE *out = open_memstream(&text, &len);
+    err_print(out, e);
+    (void)fclose(out);
+    assert_non_null(strstr(text, "user namespaces"));
+    assert_non_null(strstr(text, "seccompProfile"));
+    free(text);
+    err_free(e);
+}
+
 static void test_choice(void **state)
 {
     static const struct {
@@ -1060,10 +1119,8 @@ static void test_choice(void **state)
         const char *expected;
         int exit_code;
     } choices[] = {
-        { "auto", false, "full", 0 },
-        { "auto", true, "single", 0 },
-        { "full", true, NULL, 71 },
-        { "nonsense", false, NULL, 64 },
+        { "auto", false, "full", 0 }, { "auto", true, "single", 0 },   { "full", true, NULL, 71 },
+        { "none", true, "none", 0 },  { "nonsense", false, NULL, 64 },
     };
 
     (void)state;
@@ -1198,12 +1255,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_orders),
     };
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choice),        cmocka_unit_test(test_rows),       cmocka_unit_test(test_real_ids),
-        cmocka_unit_test(test_no_traces),     cmocka_unit_test(test_kept),       cmocka_unit_test(test_not_started),
-        cmocka_unit_test(test_odd_orders),    cmocka_unit_test(test_parallel),   cmocka_unit_test(test_neighbours),
-        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_terminated), cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_parent_killed), cmocka_unit_test(test_deaf_build), cmocka_unit_test(test_build_error),
-        cmocka_unit_test(test_build_crash),   cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_choice),      cmocka_unit_test(test_no_namespaces), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_real_ids),    cmocka_unit_test(test_no_traces),     cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_not_started), cmocka_unit_test(test_odd_orders),    cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_neighbours),  cmocka_unit_test(test_cancel),        cmocka_unit_test(test_terminated),
+        cmocka_unit_test(test_deadline),    cmocka_unit_test(test_parent_killed), cmocka_unit_test(test_deaf_build),
+        cmocka_unit_test(test_build_error), cmocka_unit_test(test_build_crash),   cmocka_unit_test(test_strangers),
     };
 
     if (argc > 1 && strcmp(argv[1], SANDBOX_INNER_COMMAND) == 0)
