@@ -110,9 +110,9 @@ static struct err *record_owner(struct diff *d, const struct pair *p)
 
     if (is_root(&p->up.owner))
         return NULL;
-    if (can_carry_record(p->up.st.st_mode))
-        return owner_set(d->r->s->owners, p->up_fd, &p->up.st, &p->up.owner, &stored);
-    owner_table_set(d->r->step_owners, p->up.path, &p->up.owner);
+    TRY(owner_set(d->r->s->owners, p->up_fd, &p->up.st, &p->up.owner, &stored));
+    if (!stored)
+        owner_table_set(d->r->step_owners, p->up.path, &p->up.owner);
     return NULL;
 }
 

@@ -127,6 +127,20 @@ static struct err *copy_regular(struct merge *m, int from, int to, const char *n
     return NULL;
 }
 
+/* The record of an owner, where there is one, or the kernel's own. */
+static struct err *copy_special_owner(struct merge *m, int from, int to, const char *name, const struct stat *st)
+{
+    AUTO_CLOSE int in = openat(from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_CLOSE int out = openat(to, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct owner o;
+    bool known, stored;
+
+    if (in < 0 || out < 0)
+        return err_sys(errno, "cannot open '%s'", name);
+    TRY(owner_get(m->s->owners, in, st, &o, &known));
+    return known ? owner_set(m->s->owners, out, st, &o, &stored) : NULL;
+}
+
 static int make_special(int from, int to, const char *name, const struct stat *st)
 {
     char target[LIMIT_PATH_BYTES];
@@ -146,8 +160,7 @@ static struct err *copy_special(struct merge *m, int from, int to, const char *n
 
     if (make_special(from, to, name, st) < 0)
         return err_sys(errno, "cannot copy '%s'", name);
-    if (m->s->owners == OWNER_REAL && fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
-        return err_sys(errno, "cannot copy the owner of '%s'", name);
+    TRY(err_wrap(copy_special_owner(m, from, to, name, st), "cannot copy the owner of '%s'", name));
     if (!S_ISLNK(st->st_mode) && fchmodat(to, name, st->st_mode & 07777, 0) < 0)
         return err_sys(errno, "cannot copy the mode of '%s'", name);
     if (utimensat(to, name, times, AT_SYMLINK_NOFOLLOW) < 0)

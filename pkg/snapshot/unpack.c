@@ -123,16 +123,21 @@ static struct err *give_fd(struct unpack *u, int fd, mode_t type, const struct o
     return owner_set(u->o->owners, fd, &st, o, &stored);
 }
 
-/* Symlinks and fifos. */
-static struct err *give_special(struct unpack *u, const struct parent *p, const char *name, const struct owner *o)
+/* Symlinks and fifos. `fresh`: made just now. */
+static struct err *give_special(struct unpack *u, const struct parent *p, const char *name, const struct owner *o,
+                                bool fresh)
 {
-    if (u->o->owners == OWNER_REAL) {
-        if (u->o->whiteouts && is_owned_by(o, 0, 0))
-            return NULL;
-        if (fchownat(p->fd, name, o->uid, o->gid, AT_SYMLINK_NOFOLLOW) < 0)
-            return err_hint(err_sys(errno, "cannot give '%s' to %u:%u", name, o->uid, o->gid),
-                            "Ids above the pod's range cannot be used here.");
-    } else if (u->o->note_owner) {
+    AUTO_CLOSE int fd = -1;
+    struct stat st;
+    bool stored = true;
+
+    if (fresh && u->o->whiteouts && is_owned_by(o, 0, 0))
+        return NULL;
+    fd = openat(p->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_sys(errno, "cannot open '%s'", name);
+    TRY(owner_set(u->o->owners, fd, &st, o, &stored));
+    if (!stored && u->o->note_owner) {
         AUTO_FREE char *path = join_real(p->real, name);
 
         u->o->note_owner(u->o->ctx, path, o);
@@ -454,7 +459,7 @@ static struct err *set_special_meta(struct unpack *u, const struct place *at, co
 {
     const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, e->mtime };
 
-    TRY(give_special(u, at->p, at->name, o));
+    TRY(give_special(u, at->p, at->name, o, true));
     if (S_ISFIFO(e->mode) && fchmodat(at->p->fd, at->name, permissions(u, e), 0) < 0)
         return err_sys(errno, "cannot set the mode");
     if (utimensat(at->p->fd, at->name, times, AT_SYMLINK_NOFOLLOW) < 0)
@@ -569,7 +574,7 @@ static struct err *put_link(struct unpack *u, struct place *at, const struct tar
     if (linkat(to.p->fd, to.name, at->p->fd, at->name, 0) < 0)
         return err_sys(errno, "cannot link '%s' to '%s'", e->path, e->link);
     if (u->o->owners == OWNER_RECORDED && !S_ISREG(target.st_mode))
-        return give_special(u, at->p, at->name, o);
+        return give_special(u, at->p, at->name, o, false);
     return NULL;
 }
 

@@ -5,24 +5,29 @@
 #include "sys/file.h"
 #include "sys/path.h"
 
+#include <endian.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
-#define RECORD_BYTES 64 /* "4294967295:4294967295:c:4294967295:4294967295" */
+/* A file capability of version 2 (linux/capability.h): version, then two words for each half of the set. The words hold
+ * uid, gid, this mark and 0. */
+#define SPECIAL_WORDS 5
+#define SPECIAL_MARK  0x70755963U
 
 static char device_letter(mode_t device)
 {
     return device == S_IFCHR ? 'c' : 'b';
 }
 
-static void format_record(const struct owner *o, char out[RECORD_BYTES])
+static void format_record(const struct owner *o, char out[OWNER_RECORD_BYTES])
 {
-    int n = snprintf(out, RECORD_BYTES, "%u:%u", o->uid, o->gid);
+    int n = snprintf(out, OWNER_RECORD_BYTES, "%u:%u", o->uid, o->gid);
 
     if (o->device)
-        (void)snprintf(out + n, RECORD_BYTES - (size_t)n, ":%c:%u:%u", device_letter(o->device), major(o->rdev),
+        (void)snprintf(out + n, OWNER_RECORD_BYTES - (size_t)n, ":%c:%u:%u", device_letter(o->device), major(o->rdev),
                        minor(o->rdev));
 }
 
@@ -42,20 +47,51 @@ static bool parse_record(const char *text, struct owner *ret)
     return true;
 }
 
-static bool can_carry(const struct stat *st)
+const char *owner_xattr_name(mode_t mode)
 {
-    return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
+    return owner_in_user_xattr(mode) ? OWNER_XATTR : "security.capability";
 }
 
-static bool read_record(int fd, struct owner *ret)
+size_t owner_encode(mode_t mode, const struct owner *o, char out[OWNER_RECORD_BYTES])
 {
-    char text[RECORD_BYTES + 1];
-    ssize_t n = getxattr(path_of_fd(fd).text, OWNER_XATTR, text, RECORD_BYTES);
+    const uint32_t words[SPECIAL_WORDS] = { htole32(VFS_CAP_REVISION_2), htole32(o->uid), htole32(o->gid),
+                                            htole32(SPECIAL_MARK), 0 };
 
-    if (n <= 0)
+    if (owner_in_user_xattr(mode)) {
+        format_record(o, out);
+        return strlen(out);
+    }
+    memcpy(out, words, sizeof(words));
+    return sizeof(words);
+}
+
+bool owner_decode(mode_t mode, const char *value, size_t len, struct owner *ret_owner)
+{
+    char text[OWNER_RECORD_BYTES];
+    uint32_t words[SPECIAL_WORDS];
+
+    if (owner_in_user_xattr(mode)) {
+        if (len >= sizeof(text))
+            return false;
+        memcpy(text, value, len);
+        text[len] = '\0';
+        return parse_record(text, ret_owner);
+    }
+    if (len != sizeof(words))
         return false;
-    text[n] = '\0';
-    return parse_record(text, ret);
+    memcpy(words, value, len);
+    if (le32toh(words[0]) != VFS_CAP_REVISION_2 || le32toh(words[3]) != SPECIAL_MARK || words[4] != 0)
+        return false;
+    *ret_owner = (struct owner){ .uid = le32toh(words[1]), .gid = le32toh(words[2]) };
+    return true;
+}
+
+static bool read_record(int fd, mode_t mode, struct owner *ret)
+{
+    char value[OWNER_RECORD_BYTES];
+    ssize_t n = getxattr(path_of_fd(fd).text, owner_xattr_name(mode), value, sizeof(value));
+
+    return n > 0 && owner_decode(mode, value, (size_t)n, ret);
 }
 
 struct err *owner_get(enum owner_mode mode, int fd, const struct stat *st, struct owner *ret_owner, bool *ret_known)
@@ -64,8 +100,8 @@ struct err *owner_get(enum owner_mode mode, int fd, const struct stat *st, struc
     bool recorded = false;
 
     /* in OWNER_REAL only an empty regular file can be a recorded device: spare all others the call */
-    if (can_carry(st) && (mode == OWNER_RECORDED || (S_ISREG(st->st_mode) && st->st_size == 0)))
-        recorded = read_record(fd, &o);
+    if (mode == OWNER_RECORDED || (S_ISREG(st->st_mode) && st->st_size == 0))
+        recorded = read_record(fd, st->st_mode, &o);
     if (mode == OWNER_REAL) {
         o.uid = st->st_uid;
         o.gid = st->st_gid;
@@ -77,7 +113,7 @@ struct err *owner_get(enum owner_mode mode, int fd, const struct stat *st, struc
 
 struct err *owner_set(enum owner_mode mode, int fd, const struct stat *st, const struct owner *o, bool *ret_stored)
 {
-    char text[RECORD_BYTES];
+    char record[OWNER_RECORD_BYTES];
     bool store = mode == OWNER_RECORDED || o->device;
 
     if (mode == OWNER_REAL && fchownat(fd, "", o->uid, o->gid, AT_EMPTY_PATH) < 0)
@@ -86,16 +122,16 @@ struct err *owner_set(enum owner_mode mode, int fd, const struct stat *st, const
     *ret_stored = true;
     if (!store)
         return NULL;
-    if (!can_carry(st)) {
+    size_t n = owner_encode(st->st_mode, o, record);
+    if (setxattr(path_of_fd(fd).text, owner_xattr_name(st->st_mode), record, n, 0) == 0)
+        return NULL;
+    if (!owner_in_user_xattr(st->st_mode)) {
         *ret_stored = false;
         return NULL;
     }
-    format_record(o, text);
-    if (setxattr(path_of_fd(fd).text, OWNER_XATTR, text, strlen(text), 0) < 0)
-        return err_hint(err_sys(errno, "cannot record the owner of a file"),
-                        "The state directory needs a file system with user.* extended attributes (ext4, xfs, tmpfs of "
-                        "Linux 6.6 or newer).");
-    return NULL;
+    return err_hint(err_sys(errno, "cannot record the owner of a file"),
+                    "The state directory needs a file system with user.* extended attributes (ext4, xfs, tmpfs of "
+                    "Linux 6.6 or newer).");
 }
 
 /* ---- by path ---- */
@@ -132,7 +168,7 @@ bool owner_table_get(const struct owner_table *t, const char *path, struct owner
 /* "RECORD PATH\0" each */
 static void save_one(void *ctx, const char *path, void *value)
 {
-    char text[RECORD_BYTES];
+    char text[OWNER_RECORD_BYTES];
 
     format_record(value, text);
     buf_printf(ctx, "%s %s", text, path);

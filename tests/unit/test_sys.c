@@ -137,6 +137,70 @@ static void test_recorded_owner(void **state)
     assert_int_equal(got.rdev, makedev(1, 3));
 }
 
+/* A symlink keeps its record when it gets another name, and nobody else's attribute is taken for one. */
+static void test_recorded_owner_of_special(void **state)
+{
+    static const mode_t types[] = { S_IFLNK, S_IFIFO };
+    const struct owner o = { .uid = 4294967294U, .gid = 44 };
+
+    (void)state;
+    assert_int_equal(symlinkat("nowhere", tmp_fd, "special0"), 0);
+    assert_int_equal(mknodat(tmp_fd, "special1", S_IFIFO | 0600, 0), 0);
+    for (size_t i = 0; i < 2; i++) {
+        AUTO_FREE char *name = xasprintf("special%zu", i), *renamed = xasprintf("renamed%zu", i);
+        AUTO_CLOSE int fd = openat(tmp_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        struct owner got = { 0 };
+        struct stat st;
+        bool known, stored;
+
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_mode & S_IFMT, types[i]);
+        must(owner_get(OWNER_RECORDED, fd, &st, &got, &known));
+        assert_false(known);
+        must(owner_set(OWNER_RECORDED, fd, &st, &o, &stored));
+        assert_true(stored || geteuid() != 0);
+        assert_int_equal(renameat(tmp_fd, name, tmp_fd, renamed), 0);
+        must(owner_get(OWNER_RECORDED, fd, &st, &got, &known));
+        assert_int_equal(known, stored);
+        assert_true(!stored || (got.uid == o.uid && got.gid == o.gid && !got.device));
+    }
+}
+
+static void test_owner_records(void **state)
+{
+    static const struct {
+        const char *value;
+        bool good;
+        struct owner o;
+    } rows[] = {
+        { "0:0", true, { 0 } },
+        { "1:2", true, { .uid = 1, .gid = 2 } },
+        { "1:2:b:8:1", true, { .uid = 1, .gid = 2, .device = S_IFBLK } },
+        { "", false, { 0 } },
+        { "1", false, { 0 } },
+        { "1:2:x:8:1", false, { 0 } },
+        { "1:2:c:8", false, { 0 } },
+        { "1111111111111111111111111111111111111111111111111111111111111111:2", false, { 0 } },
+    };
+    char record[OWNER_RECORD_BYTES];
+    struct owner got;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        bool good = owner_decode(S_IFREG, rows[i].value, strlen(rows[i].value), &got);
+
+        if (good != rows[i].good || (good && (got.uid != rows[i].o.uid || got.device != rows[i].o.device)))
+            fail_msg("record '%s'", rows[i].value);
+    }
+    size_t n = owner_encode(S_IFLNK, &(struct owner){ .uid = 7, .gid = 8 }, record);
+    assert_true(owner_decode(S_IFLNK, record, n, &got));
+    assert_int_equal(got.gid, 8);
+    assert_false(owner_decode(S_IFLNK, record, n - 1, &got));
+    assert_false(owner_decode(S_IFREG, record, n, &got));
+    record[12] ^= 1; /* somebody's capabilities */
+    assert_false(owner_decode(S_IFLNK, record, n, &got));
+}
+
 static void test_owner_table(void **state)
 {
     AUTO(owner_table_free) struct owner_table *t = owner_table_new(), *u = owner_table_new();
@@ -264,6 +328,8 @@ int main(void)
         cmocka_unit_test(test_atomic_write),
         cmocka_unit_test(test_sparse_copy),
         cmocka_unit_test(test_recorded_owner),
+        cmocka_unit_test(test_recorded_owner_of_special),
+        cmocka_unit_test(test_owner_records),
         cmocka_unit_test(test_owner_table),
         cmocka_unit_test(test_remove_unwritable_tree),
         cmocka_unit_test(test_program_parse),
