@@ -143,21 +143,30 @@ static struct err *set_target(struct plan *p)
     return err_hint(e, "Its named stages are: %s.", buf_str(&names));
 }
 
-static struct err *mark(struct plan *p, size_t index, unsigned char *on_path);
+static struct err *mark(struct plan *p, size_t index);
 
-static struct err *mark_source(struct plan *p, const char *text, unsigned char *on_path)
+/* Marks what --from=text of stage `index` names. */
+static struct err *mark_source(struct plan *p, const char *text, size_t index)
 {
     struct plan_source source = { 0 };
 
     if (!text || !*text)
         return NULL;
     TRY(plan_find_source(p, text, &source));
-    struct err *e = source.kind == PLAN_SOURCE_STAGE ? mark(p, source.index, on_path) : NULL;
+    bool is_stage = source.kind == PLAN_SOURCE_STAGE;
+    size_t from = source.index;
     plan_source_release(&source);
-    return e;
+    if (!is_stage)
+        return NULL;
+    if (from == index)
+        return err_new(ERR_DOCKERFILE, "--from=%s names the stage that it stands in", text);
+    if (from > index)
+        return err_hint(err_new(ERR_DOCKERFILE, "--from=%s names a stage that comes later", text),
+                        "Write the stage of line %d above this one.", p->df->instrs[p->stages[from].first].line);
+    return mark(p, from);
 }
 
-static struct err *mark_mounts(struct plan *p, const struct df_instr *i, unsigned char *on_path)
+static struct err *mark_mounts(struct plan *p, const struct df_instr *i, size_t index)
 {
     for (size_t f = 0; f < i->n_flags; f++) {
         AUTO_FREE char *from = NULL;
@@ -165,28 +174,28 @@ static struct err *mark_mounts(struct plan *p, const struct df_instr *i, unsigne
         if (strcmp(i->flags[f].name, "mount") != 0)
             continue;
         TRY(df_mount_from(i->flags[f].value, &from));
-        TRY(err_wrap(mark_source(p, from, on_path), "RUN --mount=%s cannot be used", i->flags[f].value));
+        TRY(err_wrap(mark_source(p, from, index), "RUN --mount=%s cannot be used", i->flags[f].value));
     }
     return NULL;
 }
 
-static struct err *mark_instr(struct plan *p, const struct df_instr *i, unsigned char *on_path)
+static struct err *mark_instr(struct plan *p, const struct df_instr *i, size_t index)
 {
     TRY(flags_check(i));
     if (i->kind == DF_RUN)
-        return mark_mounts(p, i, on_path);
-    return i->kind == DF_COPY ? mark_source(p, df_flag(i, "from"), on_path) : NULL;
+        return mark_mounts(p, i, index);
+    return i->kind == DF_COPY ? mark_source(p, df_flag(i, "from"), index) : NULL;
 }
 
 /* ONBUILD of the base stage is executed in this one. */
-static struct err *mark_triggers(struct plan *p, const struct plan_stage *base, unsigned char *on_path)
+static struct err *mark_triggers(struct plan *p, const struct plan_stage *base, size_t index)
 {
     for (size_t k = base->first; k < base->last; k++) {
         const struct df_instr *i = &p->df->instrs[k];
         const struct srcpos pos = df_place(p->df, i->line);
 
         if (i->trigger)
-            TRY(err_at(mark_instr(p, i->trigger, on_path), &pos));
+            TRY(err_at(mark_instr(p, i->trigger, index), &pos));
     }
     return NULL;
 }
@@ -203,29 +212,24 @@ static struct err *check_platform(const struct plan *p, const struct plan_stage 
                   &pos);
 }
 
-/* Marks what a stage needs. on_path finds circles: COPY --from may name a later stage. */
-static struct err *mark(struct plan *p, size_t index, unsigned char *on_path)
+/* Marks what a stage needs: always stages above it, so there are no circles. */
+static struct err *mark(struct plan *p, size_t index)
 {
     struct plan_stage *st = &p->stages[index];
 
-    if (on_path[index])
-        return err_hint(err_new(ERR_DOCKERFILE, "stage %zu ('%s') needs itself", index, st->name ? st->name : ""),
-                        "A stage may copy from later stages, but not in a circle.");
     if (st->needed)
         return NULL;
     TRY(check_platform(p, st));
     st->needed = true;
-    on_path[index] = 1;
     if (st->base == PLAN_BASE_STAGE) {
-        TRY(mark(p, st->base_stage, on_path));
-        TRY(mark_triggers(p, &p->stages[st->base_stage], on_path));
+        TRY(mark(p, st->base_stage));
+        TRY(mark_triggers(p, &p->stages[st->base_stage], index));
     }
     for (size_t k = st->first; k < st->last; k++) {
         const struct srcpos pos = df_place(p->df, p->df->instrs[k].line);
 
-        TRY(err_at(mark_instr(p, &p->df->instrs[k], on_path), &pos));
+        TRY(err_at(mark_instr(p, &p->df->instrs[k], index), &pos));
     }
-    on_path[index] = 0;
     return NULL;
 }
 
@@ -242,8 +246,7 @@ struct err *plan_new(const struct dockerfile *df, const struct plan_opts *opts, 
     TRY(add_stages(p));
     TRY(epoch_find(p));
     TRY(set_target(p));
-    AUTO_FREE unsigned char *on_path = xcalloc(p->n_stages, 1);
-    TRY(mark(p, p->target, on_path));
+    TRY(mark(p, p->target));
     *ret = steal(&p);
     return NULL;
 }
