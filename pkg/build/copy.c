@@ -73,11 +73,22 @@ static char *nearest(const struct copy_spec *s, const char *path)
     return steal(&found);
 }
 
+/* Where the symlink `path` leads to; NULL: it is none. The caller frees. */
+static char *link_target(const struct copy_spec *s, const char *path)
+{
+    char text[LIMIT_PATH_BYTES];
+    AUTO_CLOSE int fd = -1;
+
+    err_free(path_open_if_exists(s->from_fd, path, O_PATH | O_NOFOLLOW, &fd));
+    ssize_t n = fd >= 0 ? readlinkat(fd, "", text, sizeof(text)) : -1;
+    return n > 0 ? xstrndup(text, (size_t)n) : NULL;
+}
+
 static struct err *missing(const struct copy_spec *s, const char *path)
 {
     const char *where = s->from_image ? "the source image or stage" : "the build context";
     struct err *e = err_new(ERR_DOCKERFILE, "'%s' not found in %s", path, where);
-    AUTO_FREE char *there = NULL, *like = NULL;
+    AUTO_FREE char *there = NULL, *like = NULL, *target = link_target(s, path);
 
     if (s->ignore)
         err_free(context_find(s->from_fd, path, NULL, &there));
@@ -88,6 +99,8 @@ static struct err *missing(const struct copy_spec *s, const char *path)
             return err_hint(e, "It is there, but excluded by '%s' in .dockerignore.", why);
         return err_hint(e, "It is there, but excluded by .dockerignore.");
     }
+    if (target)
+        return err_hint(e, "It is a symbolic link to '%s', which is not there.", target);
     like = nearest(s, path);
     return like ? err_hint(e, "Did you mean '%s'?", like) : e;
 }

@@ -333,6 +333,7 @@ static const struct row rows[] = {
     { "missing", TREE, "", "nosuch", "/n", .expect = "!'nosuch' not found in the build context" },
     { "missing, nearly there", TREE, "", "a.tx", "/n", .expect = "!Did you mean 'a.txt'?" },
     { "missing, other case", TREE, "", "d/ONE", "/n", .expect = "!Did you mean 'd/one'?" },
+    { "missing, a dangling link", "l l nowhere", "", "l", "/n", .expect = "!It is a symbolic link to 'nowhere'" },
     { "missing in a stage", TREE, "", "zzz", "/n", .image = true,
       .expect = "!'zzz' not found in the source image or stage" },
     { "ignored", TREE, "", "a.txt", "/n", .ignore = "*.txt", .expect = "!excluded by '*.txt' in .dockerignore" },
