@@ -61,6 +61,27 @@ def odd_layer():
     return layer.bytes()
 
 
+def layered():
+    """What layers do to each other: whiteouts, an opaque directory, types that change, a name that comes back."""
+    first = Layer().add("w", kind="dir").add("w/keep", b"keep\n").add("w/gone", b"gone\n").add("w/back", b"old\n")
+    first.add("w/tree", kind="dir").add("w/tree/x", b"x\n").add("w/tree/sub", kind="dir").add("w/tree/sub/y", b"y\n")
+    first.add("w/opaque", kind="dir", mode=0o711).add("w/opaque/old", b"old\n").add("w/opaque/both", b"old\n")
+    first.add("w/dir-file", kind="dir").add("w/dir-file/f", b"f\n").add("w/file-dir", b"file\n").add("w/link-file", kind="symlink", target="keep")
+    second = Layer().add("w", kind="dir").add("w/.wh.gone", b"").add("w/.wh.tree", b"").add("w/.wh.back", b"")
+    second.add("w/opaque", kind="dir", mode=0o711).add("w/opaque/.wh..wh..opq", b"").add("w/opaque/both", b"new\n")
+    second.add("w/dir-file", b"file\n").add("w/file-dir", kind="dir").add("w/file-dir/f", b"f\n").add("w/link-file", b"file\n")
+    third = Layer().add("w", kind="dir").add("w/back", b"back\n")
+    return [first.bytes(), second.bytes(), third.bytes()]
+
+
+def merged_layer():
+    """/bin and /lib lead into /usr, as distributions have it, and some links lead out."""
+    layer = Layer().add("usr/lib", kind="dir").add("usr/sbin", kind="dir").add("lib", kind="symlink", target="usr/lib")
+    layer.add("opt", kind="dir").add("opt/real", kind="dir", mode=0o711, uid=9).add("opt/abs", kind="symlink", target="/opt/real")
+    layer.add("opt/up", kind="symlink", target="../../../../opt/real").add("opt/dangling", kind="symlink", target="nowhere/at/all")
+    return layer.bytes()
+
+
 def many_layers():
     layers = [Layer().add("many", kind="dir").bytes()]
     for i in range(1, 128):
@@ -103,6 +124,9 @@ MAKERS = {
     "busybox": busybox,
     "busybox-docker": lambda: busybox(oci=False),
     "odd": lambda: busybox([odd_layer()]),
+    "layered": lambda: busybox(layered()),
+    "merged": lambda: busybox([merged_layer()]),
+    "nobody": lambda: Image([Layer().add("f", b"f\n").bytes()], {}),
     "many": lambda: busybox(many_layers()),
     "multi-arch": multi_arch,
     "onbuild": lambda: busybox(config={"OnBuild": ["RUN echo triggered > /triggered", "LABEL from=parent"]}),
