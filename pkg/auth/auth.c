@@ -1,6 +1,6 @@
 #include "auth/auth_priv.h"
 
-#include "auth/base64.h"
+#include "base/base64.h"
 #include "base/log.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* auth_config.c - docker config.json, .dockerconfigjson and the older .dockercfg. */
 #include "auth/auth_priv.h"
 
-#include "auth/base64.h"
+#include "base/base64.h"
 #include "json/json.h"
 
 #include <string.h>

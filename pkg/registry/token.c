@@ -1,7 +1,7 @@
 /* token.c - the token dance: distribution's token and oauth specifications. */
 #include "registry/registry_priv.h"
 
-#include "auth/base64.h"
+#include "base/base64.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "json/json.h"

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "auth/auth.h"
-#include "auth/base64.h"
+#include "base/base64.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* base64.h - RFC 4648. Pure. */
-#ifndef AUTH_BASE64_H
-#define AUTH_BASE64_H
+#ifndef BASE_BASE64_H
+#define BASE_BASE64_H
 
 #include "base/buf.h"
 
