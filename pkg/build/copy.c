@@ -9,13 +9,13 @@
 #include "sys/file.h"
 #include "sys/path.h"
 #include "tar/decompress.h"
+#include "tar/tar.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 
-#define IMPLIED_MODE    0755
-#define TAR_BLOCK_BYTES 512
+#define IMPLIED_MODE 0755
 
 /* One thing to copy: a path as the user wrote it, wildcards resolved, and where it really is. */
 struct source_path {
@@ -235,57 +235,6 @@ static struct err *copy_file(struct copier *c, const struct source_path *src, co
 
 /* ---- archives ---- */
 
-static uint64_t octal_field(const unsigned char *p, size_t n)
-{
-    uint64_t v = 0;
-    size_t i = 0;
-
-    while (i < n && (p[i] == ' ' || p[i] == '\0'))
-        i++;
-    for (; i < n && p[i] >= '0' && p[i] <= '7'; i++)
-        v = v * 8 + (uint64_t)(p[i] - '0');
-    return v;
-}
-
-/* A tar header is what has a right checksum: the old formats have nothing else. Some writers add signed bytes. */
-static bool is_tar_header(const unsigned char block[TAR_BLOCK_BYTES])
-{
-    const size_t sum_at = 148, sum_len = 8;
-    int64_t sum = 0, signed_sum = 0;
-    bool any = false;
-
-    for (size_t i = 0; i < TAR_BLOCK_BYTES; i++) {
-        bool in_sum = i >= sum_at && i < sum_at + sum_len;
-
-        any = any || block[i];
-        sum += in_sum ? ' ' : block[i];
-        signed_sum += in_sum ? ' ' : (signed char)block[i];
-    }
-    int64_t said = (int64_t)octal_field(block + sum_at, sum_len);
-    return any && (said == sum || said == signed_sum);
-}
-
-/* Whatever is wrong with it: then it is no archive, and copied as it is. */
-static bool starts_like_tar(int fd)
-{
-    unsigned char block[TAR_BLOCK_BYTES];
-    AUTO(decompress_free) struct decompressor *d = NULL;
-    struct err *e = decompress_new(file_source(&fd), &d);
-    size_t have = 0;
-
-    while (!e && have < sizeof(block)) {
-        struct source s = decompress_source(d);
-        size_t n = 0;
-
-        e = source_read(&s, block + have, sizeof(block) - have, &n);
-        if (n == 0)
-            break;
-        have += n;
-    }
-    err_free(e);
-    return have == sizeof(block) && is_tar_header(block);
-}
-
 static struct err *unpack_into(struct copier *c, int fd, const char *dest)
 {
     const struct copy_spec *s = c->spec;
@@ -319,7 +268,7 @@ static struct err *try_unpack(struct copier *c, const struct source_path *src, b
     if (!src->name || src->type != DT_REG)
         return NULL;
     fd = openat(src->fd, src->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !starts_like_tar(fd))
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !tar_probe(fd))
         return NULL;
     if (lseek(fd, 0, SEEK_SET) < 0)
         return err_sys(errno, "cannot read '%s'", src->path);
@@ -359,7 +308,7 @@ static struct err *copy_pattern(struct copier *c, const char *pattern)
 {
     AUTO(strs_release) struct strs found = { 0 };
 
-    if (!context_has_wildcard(pattern)) {
+    if (c->spec->literal || !context_has_wildcard(pattern)) {
         AUTO_FREE char *clean = path_join("/", pattern);
 
         return copy_one(c, clean[1] ? clean + 1 : ".");

@@ -47,6 +47,10 @@ MUST_USE struct err *tar_writer_end(struct tar_writer *w);
 void tar_writer_free(struct tar_writer *w);
 DEFINE_CLEANUP(struct tar_writer *, tar_writer_free);
 
+/* Does the file that fd stands at the begin of hold an archive, compressed in any way we know or not? Whatever is wrong
+ * with it: then it is none. Moves the offset. */
+bool tar_probe(int fd);
+
 struct tar_reader;
 /* `in` is the uncompressed stream; it must outlive the reader. */
 MUST_USE struct err *tar_reader_new(struct source in, struct tar_reader **ret);
