@@ -3,9 +3,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "build/build.h"
+#include "inputs.h"
 #include "progress.h"
-#include "sys/file.h"
-#include "sys/path.h"
 #include "wire.h"
 
 #include <string.h>
@@ -27,43 +26,6 @@ struct step_ctx {
 };
 
 /* ---- before the sandbox: what the user wrote ---- */
-
-/* As given, else inside the context: both are in use. */
-static struct err *find_dockerfile(const struct settings *s, char **ret_path)
-{
-    AUTO_FREE char *inside = path_join(s->context, s->dockerfile);
-
-    if (access(s->dockerfile, F_OK) != 0 && access(inside, F_OK) == 0)
-        *ret_path = steal(&inside);
-    else
-        *ret_path = xstrdup(s->dockerfile);
-    return NULL;
-}
-
-static struct err *read_dockerfile(struct step_ctx *c, char **ret_path)
-{
-    AUTO(buf_release) struct buf text = BUF_INIT;
-    AUTO_FREE char *path = NULL;
-
-    TRY(find_dockerfile(c->s, &path));
-    struct err *e = file_read(path, LIMIT_DOCKERFILE_BYTES, &text);
-    if (e)
-        return err_hint(err_set_kind(err_wrap(e, "cannot read the Dockerfile"), ERR_DOCKERFILE),
-                        "PLUGIN_DOCKERFILE is a path relative to the step's working directory or to PLUGIN_CONTEXT.");
-    TRY(dockerfile_parse(c->s->dockerfile, text.data ? text.data : "", text.len, &c->df));
-    *ret_path = steal(&path);
-    return NULL;
-}
-
-static struct err *open_context(struct step_ctx *c, const char *dockerfile_path)
-{
-    AUTO(buf_release) struct buf ignore = BUF_INIT;
-    bool found;
-
-    TRY(context_find_ignore(c->s->context, dockerfile_path, &ignore, &found));
-    return err_hint(context_open(c->s->context, found ? buf_str(&ignore) : NULL, ignore.len, &c->context),
-                    "PLUGIN_CONTEXT is the directory that COPY and ADD read from.");
-}
 
 /* A bare NAME takes its value from our environment, as docker build does; without one it is as if it was not given. */
 static void resolve_build_args(const struct settings *s, struct strs *ret_args)
@@ -100,9 +62,9 @@ static struct err *find_epoch(struct step_ctx *c)
     return NULL;
 }
 
-static struct err *prepare(struct step_ctx *c)
+/* What is to be done, once the Dockerfile is read. */
+static struct err *make_plan(struct step_ctx *c)
 {
-    AUTO_FREE char *dockerfile_path = NULL;
     AUTO(strs_release) struct strs args = { 0 };
     resolve_build_args(c->s, &args);
     add_epoch(c->s, &args);
@@ -114,10 +76,14 @@ static struct err *prepare(struct step_ctx *c)
     if (opts.target_given)
         TRY(platform_parse(c->s->platforms.items[0], &opts.target_platform));
     platform_normalize(&opts.target_platform);
-    TRY(read_dockerfile(c, &dockerfile_path));
     TRY(plan_new(c->df, &opts, &c->plan));
-    TRY(find_epoch(c));
-    return open_context(c, dockerfile_path);
+    return find_epoch(c);
+}
+
+static struct err *prepare(struct step_ctx *c)
+{
+    TRY(inputs_open(c->s, &c->df, &c->context));
+    return make_plan(c);
 }
 
 /* ---- inside the sandbox ---- */
@@ -179,10 +145,19 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
                              struct registry *registry, struct snapshotter *sn)
 {
     const struct progress progress = progress_make(&c->printer);
+    AUTO(wire_remote_free) struct wire_remote *remote = NULL;
     AUTO(build_free) struct build *b = NULL;
+
+    show_start(c, sb, sn, store);
+    TRY(wire_remote(c->s, c->run, sb, store, &progress, &remote));
+    if (!c->plan) {
+        TRY(inputs_fetch(c->s, wire_remote_get(remote), &c->df, &c->context));
+        TRY(make_plan(c));
+    }
     struct build_opts o = { .plan = c->plan,
                             .context = c->context,
                             .registry = registry,
+                            .remote = wire_remote_get(remote),
                             .store = store,
                             .snapshotter = sn,
                             .sandbox = sb,
@@ -192,7 +167,6 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
 
     TRY(wire_build(c->s, c->started_s, &o));
     wire_run_opts(c->run, &o);
-    show_start(c, sb, sn, store);
     if (c->s->repo && !c->s->no_push && !c->s->skip_push_check)
         TRY(err_wrap(registry_check_push(registry, &c->repo), "cannot push to '%s/%s'", c->repo.domain, c->repo.path));
     TRY(build_run(&o, &b));
@@ -239,7 +213,8 @@ static struct err *step_in(struct step_ctx *c)
         return NULL;
     }
     TRY(wire_run_new(c->s, &c->run));
-    TRY(prepare(c));
+    if (inputs_are_here(c->s))
+        TRY(prepare(c));
     TRY(wire_state_dir(c->s, &c->state_dir));
     limits_read("", &c->limits);
     return sandbox_enter(&opts, in_sandbox, c);

@@ -83,11 +83,9 @@ static void set_hosts(const struct settings *s, struct http *http)
 
 static struct err *make_http(const struct settings *s, const struct cancel *cancel, struct http **ret)
 {
-    int64_t retries = s->push_retry > s->pull_retry ? s->push_retry : s->pull_retry;
-    const struct http_opts opts = { .user_agent = "copyup/" COPYUP_VERSION,
-                                    .ca_file = s->ca_file,
-                                    .retries = retries > 0 ? (int)retries : -1,
-                                    .cancel = cancel };
+    const struct http_opts opts = {
+        .user_agent = "copyup/" COPYUP_VERSION, .ca_file = s->ca_file, .retries = wire_retries(s), .cancel = cancel
+    };
 
     TRY(http_new(&opts, ret));
     set_hosts(s, *ret);
@@ -250,6 +248,14 @@ struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opt
     o->created_s = epoch->kind == PLAN_EPOCH_TIME ? epoch->seconds : s->reproducible ? 0 : now_s;
     o->clamp_mtime_s = s->reproducible ? o->created_s : INT64_MAX;
     return NULL;
+}
+
+/* The one for pushes or pulls, whichever is more; -1 = the default. */
+int wire_retries(const struct settings *s)
+{
+    int64_t retries = s->push_retry > s->pull_retry ? s->push_retry : s->pull_retry;
+
+    return retries > 0 ? (int)retries : -1;
 }
 
 struct err *wire_outputs(const struct settings *s, struct build *b)

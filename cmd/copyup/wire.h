@@ -26,9 +26,21 @@ MUST_USE struct err *wire_run_new(const struct settings *s, struct wire_run **re
 void wire_run_opts(struct wire_run *r, struct build_opts *o);
 void wire_run_free(struct wire_run *r);
 DEFINE_CLEANUP(struct wire_run *, wire_run_free);
+/* A secret by its id, NULL if there is none; ctx is a struct wire_run. */
+const void *wire_find_secret(void *ctx, const char *id, size_t *ret_len);
+/* Sources that lie elsewhere, below the build's own directory: a client of its own, because what the settings allow a
+ * registry (no TLS check, a client certificate) is not for them. `progress` is told what was fetched. */
+struct wire_remote;
+MUST_USE struct err *wire_remote(const struct settings *s, const struct wire_run *run, const struct sandbox *sb,
+                                 const struct store *store, const struct progress *progress, struct wire_remote **ret);
+struct remote *wire_remote_get(const struct wire_remote *r); /* borrowed */
+void wire_remote_free(struct wire_remote *r);
+DEFINE_CLEANUP(struct wire_remote *, wire_remote_free);
+
 /* Digest files, artifact file, output variables. */
 MUST_USE struct err *wire_outputs(const struct settings *s, struct build *b);
 
+int wire_retries(const struct settings *s);
 /* The log level for PLUGIN_VERBOSITY. */
 int wire_log_level(const struct settings *s);
 

@@ -30,7 +30,7 @@ void wire_run_free(struct wire_run *r)
     free(r);
 }
 
-static const void *find_secret(void *ctx, const char *id, size_t *ret_len)
+const void *wire_find_secret(void *ctx, const char *id, size_t *ret_len)
 {
     const struct settings *s = ((const struct wire_run *)ctx)->s;
 
@@ -56,7 +56,7 @@ static bool find_agent(void *ctx, const char *id, struct agent_upstream *ret)
 
 void wire_run_opts(struct wire_run *r, struct build_opts *o)
 {
-    o->find_secret = find_secret;
+    o->find_secret = wire_find_secret;
     o->find_agent = find_agent;
     o->ctx = r;
 }

@@ -24,6 +24,8 @@
 #define LIMIT_CA_FILE_BYTES         (8 * 1024 * 1024) /* a bundle of CA certificates */
 #define LIMIT_HTTP_ERROR_BODY_BYTES (64 * 1024)       /* how much of an error answer is read */
 #define LIMIT_TOKEN_BYTES           (1024 * 1024)     /* an answer of a token service */
+#define LIMIT_URL_BYTES             (8 * 1024)        /* a URL in a Dockerfile or a setting */
+#define LIMIT_REMOTE_FILE_BYTES     (64LL << 30)      /* a file that ADD or a context fetches */
 #define LIMIT_HTTP_REDIRECTS        10                /* redirects of one request */
 #define LIMIT_UPLOAD_RESTARTS       4                 /* how often a broken upload of one blob is begun again */
 #define LIMIT_REGISTRY_TOKENS       1000              /* access tokens kept for one registry */

@@ -13,6 +13,7 @@
 #include "oci/ref.h"
 #include "plan/plan.h"
 #include "registry/registry.h"
+#include "remote/remote.h"
 #include "sandbox/limits.h"
 #include "sandbox/sandbox.h"
 #include "snapshot/snapshot.h"
@@ -44,6 +45,7 @@ struct build_opts { /* all borrowed */
     const struct plan *plan;
     const struct context *context;
     struct registry *registry;
+    struct remote *remote; /* sources that lie elsewhere */
     struct store *store;
     struct snapshotter *snapshotter;
     const struct sandbox *sandbox;
@@ -58,9 +60,7 @@ struct build_opts { /* all borrowed */
     const void *(*find_secret)(void *ctx, const char *id, size_t *ret_len);
     /* The agent for RUN --mount=type=ssh by its id; false: there is none. */
     bool (*find_agent)(void *ctx, const char *id, struct agent_upstream *ret);
-    /* A named context that is not a directory (a repository, an archive): fetched into a directory, once. */
-    struct err *(*fetch_context)(void *ctx, const char *place, char **ret_dir);
-    void *ctx;                       /* of the three above */
+    void *ctx;                       /* of the two above */
     const struct strs *labels;       /* NAME=VALUE, set last */
     const struct strs *ignore_paths; /* never part of a layer */
     int64_t created_s;               /* the time of new layers in the history */

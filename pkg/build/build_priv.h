@@ -92,6 +92,7 @@ struct source_root {
     int fd;
     const struct ignore *ignore; /* of a context; may be NULL */
     struct rootfs *rootfs;       /* of a stage or image; NULL for a context */
+    const struct context *owned; /* a context whose files have owners; NULL: they are all root's */
 };
 MUST_USE struct err *source_open(struct build *b, const struct plan_source *s, struct source_root *ret);
 /* What a cache filled from this source depends on: the layers of a stage or image, the place of a context. */
@@ -119,6 +120,10 @@ void stage_release(struct stage_run *st);
 /* step_*.c: each does one step, rootfs_begin to stage_commit. */
 MUST_USE struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
 MUST_USE struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
+/* step_add.c: the sources of an ADD some of which lie elsewhere. */
+struct copy_spec;
+MUST_USE struct err *step_add_sources(struct build *b, const struct step *step, int root_fd,
+                                      const struct copy_spec *spec);
 MUST_USE struct err *step_workdir(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
 
 /* image.c */

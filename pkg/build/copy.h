@@ -19,6 +19,7 @@ struct copy_spec {
     const struct ignore *ignore;  /* of the context; NULL for images */
     const struct ignore *exclude; /* --exclude; NULL = none */
     struct strs sources;          /* expanded patterns */
+    bool literal;                 /* sources are paths: no character in them is a wildcard */
     const char *dest;             /* expanded, absolute (WORKDIR already joined), trailing '/' kept */
     const struct owner *chown;    /* --chown resolved; NULL = source's owner for images, 0:0 for the context */
     const char *chmod;            /* --chmod text, NULL = none */

@@ -46,14 +46,16 @@ static struct err *open_named(struct build *b, size_t index, struct context **re
 {
     const char *place = plan_context_place(b->o.plan, index);
     AUTO(buf_release) struct buf ignore = BUF_INIT;
-    AUTO_FREE char *dir = NULL;
+    struct remote_tree tree = { .dir = place };
     struct stat st;
     bool found;
 
-    if (stat(place, &st) < 0 && b->o.fetch_context)
-        TRY(b->o.fetch_context(b->o.ctx, place, &dir));
-    TRY(context_find_ignore(dir ? dir : place, "", &ignore, &found));
-    return context_open(dir ? dir : place, found ? buf_str(&ignore) : NULL, ignore.len, ret);
+    if (stat(place, &st) < 0 && remote_is_context(place))
+        TRY(remote_context(b->o.remote, place, false, &tree));
+    TRY(context_find_ignore(tree.dir, "", &ignore, &found));
+    TRY(context_open(tree.dir, found ? buf_str(&ignore) : NULL, ignore.len, ret));
+    context_set_owners(*ret, tree.owners, "");
+    return NULL;
 }
 
 static struct err *open_context(struct build *b, const struct context *c, struct source_root *ret)
@@ -61,6 +63,7 @@ static struct err *open_context(struct build *b, const struct context *c, struct
     (void)b;
     ret->fd = context_fd(c);
     ret->ignore = context_ignore(c);
+    ret->owned = context_has_owners(c) ? c : NULL;
     return NULL;
 }
 

@@ -16,11 +16,18 @@ static bool find_owner(void *find_ctx, const char *path, struct owner *ret_owner
     return rootfs_find_owner(find_ctx, path, ret_owner);
 }
 
+static bool find_in_context(void *find_ctx, const char *path, struct owner *ret_owner)
+{
+    return context_find_owner(find_ctx, path, ret_owner);
+}
+
 static struct err *copy_all(struct build *b, const struct step *step, int root_fd, struct copy_spec *spec)
 {
     struct copy_stats stats;
 
-    if (spec->sources.n)
+    if (step->remote)
+        TRY(step_add_sources(b, step, root_fd, spec));
+    else if (spec->sources.n)
         TRY(copy_into(root_fd, spec, &stats));
     for (size_t i = 0; i < step->n_files; i++) {
         struct copy_spec file = *spec;
@@ -67,7 +74,6 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
                               .link = step->link,
                               .owners = b->o.sandbox->owners,
                               .note_owner = note_owner,
-                              .find_owner = find_owner,
                               .cancel = b->o.cancel };
     struct source_root source = { .fd = -1 };
     const char *root;
@@ -75,8 +81,9 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
 
     TRY(source_open(b, &step->from, &source));
     spec.from_fd = source.fd;
-    spec.from_image = source.rootfs != NULL;
-    spec.find_ctx = source.rootfs;
+    spec.from_image = source.rootfs || source.owned;
+    spec.find_owner = source.owned ? find_in_context : find_owner;
+    spec.find_ctx = source.owned ? (void *)source.owned : source.rootfs;
     spec.ignore = source.ignore;
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = copy_step(b, r, step, root_fd, &spec);

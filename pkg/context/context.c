@@ -10,6 +10,8 @@
 struct context {
     int fd;
     struct ignore *ignore;
+    const struct owner_table *owners;
+    char *below;
 };
 
 struct err *context_open(const char *dir, const char *ignore, size_t ignore_len, struct context **ret)
@@ -35,12 +37,32 @@ const struct ignore *context_ignore(const struct context *c)
     return c->ignore;
 }
 
+void context_set_owners(struct context *c, const struct owner_table *owners, const char *below)
+{
+    free(c->below);
+    c->owners = owners;
+    c->below = path_join("/", below);
+}
+
+bool context_has_owners(const struct context *c)
+{
+    return c->owners != NULL;
+}
+
+bool context_find_owner(const struct context *c, const char *path, struct owner *ret_owner)
+{
+    AUTO_FREE char *full = path_join(c->below, path);
+
+    return owner_table_get(c->owners, full + 1, ret_owner);
+}
+
 void context_free(struct context *c)
 {
     if (!c)
         return;
     close_fd(&c->fd);
     ignore_free(c->ignore);
+    free(c->below);
     free(c);
 }
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/strs.h"
 #include "context/ignore.h"
+#include "sys/owner.h"
 
 #include <sys/stat.h>
 
@@ -21,6 +22,13 @@ MUST_USE struct err *context_open(const char *dir, const char *ignore, size_t ig
 int context_fd(const struct context *c);
 /* The patterns, NULL if there are none. Borrowed. */
 const struct ignore *context_ignore(const struct context *c);
+/* Its files have owners of their own (an unpacked archive): read through sys/owner.h, those that cannot carry a record
+ * from this table, which must outlive c; `below` is where the context lies in it, "" at its root. Without one all files
+ * are root's. */
+void context_set_owners(struct context *c, const struct owner_table *owners, const char *below);
+bool context_has_owners(const struct context *c);
+/* What the table says of path, which is relative to the context. */
+bool context_find_owner(const struct context *c, const char *path, struct owner *ret_owner);
 void context_free(struct context *c);
 DEFINE_CLEANUP(struct context *, context_free);
 

@@ -54,13 +54,15 @@ static struct err *bad_epoch(const struct plan *p, const char *text)
 static struct err *take_source(struct plan *p, const struct df_instr *i, const struct vars *env)
 {
     const struct words_opts opts = { .env = env, .escape = p->df->escape };
+    enum address_kind kind;
 
     if (p->epoch.source)
         return err_new(ERR_DOCKERFILE, "the stage of " EPOCH_NAME " must have exactly one remote ADD");
     if (i->n_heredocs || i->words.n != 1)
         return err_new(ERR_DOCKERFILE, "the stage of " EPOCH_NAME " must have an ADD with exactly one remote source");
     TRY(words_expand(i->words.items[0], &opts, &p->epoch.source));
-    if (!flags_is_remote(p->epoch.source))
+    TRY(address_kind_of(p->epoch.source, &kind));
+    if (kind == ADDRESS_PATH)
         return err_new(ERR_DOCKERFILE, "the ADD in the stage of " EPOCH_NAME " must have a URL or a repository");
     return NULL;
 }

@@ -10,7 +10,7 @@ static const struct {
     { DF_FROM, { "platform" } },
     { DF_RUN, { "mount", "network" } },
     { DF_COPY, { "from", "chown", "chmod", "exclude", "parents", "link" } },
-    { DF_ADD, { "chown", "chmod", "exclude", "link", "unpack" } },
+    { DF_ADD, { "chown", "chmod", "exclude", "link", "unpack", "checksum" } },
     { DF_HEALTHCHECK, { "interval", "timeout", "start-period", "start-interval", "retries" } },
 };
 
@@ -33,24 +33,6 @@ static struct err *check_network(const struct df_instr *i)
                     "A build in a pod has the pod's network: use --network=default or --network=none.");
 }
 
-bool flags_is_remote(const char *source)
-{
-    static const char *const schemes[] = { "http://", "https://", "git@", "git://", "ssh://", "github.com/" };
-
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
-        if (strncmp(source, schemes[i], strlen(schemes[i])) == 0)
-            return true;
-    return false;
-}
-
-struct err *flags_check_source(const char *source)
-{
-    if (!flags_is_remote(source))
-        return NULL;
-    return err_hint(err_new(ERR_DOCKERFILE, "ADD of '%s': remote sources are not supported by this version", source),
-                    "Fetch it in an earlier pipeline step, or in a RUN with a checksum.");
-}
-
 struct err *flags_check(const struct df_instr *i)
 {
     for (size_t f = 0; f < i->n_flags; f++)
@@ -60,7 +42,5 @@ struct err *flags_check(const struct df_instr *i)
                             "Nothing is ignored silently: remove the flag, or build with a version that has it.");
     if (i->kind == DF_RUN)
         return check_network(i);
-    for (size_t k = 0; i->kind == DF_ADD && k < i->words.n; k++)
-        TRY(flags_check_source(i->words.items[k]));
-    return NULL;
+    return remote_check_words(i);
 }

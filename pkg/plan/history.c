@@ -142,8 +142,11 @@ char *history_copy(const struct step *st, const char *dest)
         buf_printf(&out, " --chown=%s", st->chown);
     if (st->chmod)
         buf_printf(&out, " --chmod=%s", st->chmod);
-    for (size_t n = 0; n < st->sources.n; n++)
-        buf_printf(&out, " %s", st->sources.items[n]);
+    for (size_t n = 0; n < st->sources.n; n++) {
+        AUTO_FREE char *shown = address_redact(st->sources.items[n]);
+
+        buf_printf(&out, " %s", shown);
+    }
     for (size_t n = 0; n < st->n_files; n++)
         buf_printf(&out, " <<%s", st->files[n].name);
     buf_printf(&out, " %s" HISTORY_MARK, dest);

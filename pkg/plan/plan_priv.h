@@ -2,6 +2,7 @@
 #ifndef PLAN_PLAN_PRIV_H
 #define PLAN_PLAN_PRIV_H
 
+#include "address/address.h"
 #include "base/buf.h"
 #include "dockerfile/words.h"
 #include "plan/plan.h"
@@ -90,8 +91,11 @@ MUST_USE struct err *state_workdir(struct stage_state *s, const struct df_instr 
 /* flags.c: a flag that is not executed is refused with its name. ONBUILD only stores its trigger: that is checked where
  * it is executed. */
 MUST_USE struct err *flags_check(const struct df_instr *i);
-bool flags_is_remote(const char *source);
-/* A source of ADD after its variables were replaced: a remote one is refused. */
-MUST_USE struct err *flags_check_source(const char *source);
+/* remote.c: says whether sources are remote, and checks what may stand with them. */
+MUST_USE struct err *remote_sources(struct step *st);
+/* What one source names; one that the instruction cannot take is refused. */
+MUST_USE struct err *remote_check_source(enum df_kind instruction, const char *source, enum address_kind *ret_kind);
+/* The sources that have no variables: before anything is done. */
+MUST_USE struct err *remote_check_words(const struct df_instr *i);
 
 #endif

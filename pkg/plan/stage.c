@@ -11,7 +11,7 @@ struct step *state_add(struct stage_state *s, enum step_kind kind, const struct 
         s->steps = xreallocarray(s->steps, s->cap_steps, sizeof(*s->steps));
     }
     struct step *st = &s->steps[s->n_steps++];
-    *st = (struct step){ .kind = kind, .line = i->line, .display = xstrdup(i->text), .unpack = -1 };
+    *st = (struct step){ .kind = kind, .line = i->line, .display = address_redact(i->text), .unpack = -1 };
     return st;
 }
 
@@ -172,8 +172,8 @@ struct err *plan_stage(const struct plan *p, size_t index, const struct image_co
 
 static void step_release(struct step *st)
 {
-    char *all[] = { st->display, st->created_by, st->user,  st->cwd,   st->script_name,
-                    st->script,  st->dest,       st->chown, st->chmod, st->dir };
+    char *all[] = { st->display, st->created_by, st->user,  st->cwd, st->script_name, st->script,
+                    st->dest,    st->chown,      st->chmod, st->dir, st->checksum };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         free(all[i]);

@@ -154,6 +154,7 @@ static struct err *copy_flags(const struct stage_state *s, const struct df_instr
 {
     TRY(expand_flag(s, i, "chown", &st->chown));
     TRY(expand_flag(s, i, "chmod", &st->chmod));
+    TRY(expand_flag(s, i, "checksum", &st->checksum));
     for (size_t f = 0; f < i->n_flags; f++) {
         char *pattern;
 
@@ -177,10 +178,8 @@ static struct err *copy_sources(struct stage_state *s, const struct df_instr *i,
             continue;
         TRY(state_expand(s, i->words.items[n], &source));
         strs_take(&st->sources, source);
-        if (st->add)
-            TRY(flags_check_source(source));
     }
-    return NULL;
+    return remote_sources(st);
 }
 
 struct err *state_copy(struct stage_state *s, const struct df_instr *i)

@@ -2,36 +2,12 @@
 #include "oci/platform.h"
 #include "settings/settings_priv.h"
 #include "settings/values.h"
-#include "sys/path.h"
 
 #include <string.h>
 
 static void note(struct reading *r, char *text)
 {
     strs_take(&r->s->notes, text);
-}
-
-/* "https://..." and the like; dir:// is what kaniko calls a directory. */
-static void check_context(struct reading *r)
-{
-    struct settings *s = r->s;
-    const char *dir = strncmp(s->context, "dir://", 6) == 0 ? s->context + 6 : s->context;
-
-    if (strstr(dir, "://")) {
-        reading_mistake(r, err_hint(err_new(ERR_SETTING, "PLUGIN_CONTEXT is '%.200s', but must be a directory", dir),
-                                    "Fetch the sources in a step before this one."));
-        return;
-    }
-    const char *sub = s->context_sub_path;
-    AUTO_FREE char *clean = sub ? path_clean(sub) : NULL;
-    if (clean && strncmp(clean, "..", 2) == 0 && (clean[2] == '\0' || clean[2] == '/')) {
-        reading_mistake(
-            r, err_new(ERR_SETTING, "PLUGIN_CONTEXT_SUB_PATH is '%.200s', but must stay inside the context", sub));
-        return;
-    }
-    char *joined = sub ? path_join(*dir ? dir : ".", sub) : xstrdup(*dir ? dir : ".");
-    free(s->context);
-    s->context = joined;
 }
 
 /* Do both lists say the same, but for where commas split them? */
@@ -161,7 +137,7 @@ static void check_effects(struct reading *r)
 
 void settings_check(struct reading *r)
 {
-    check_context(r);
+    settings_check_context(r);
     check_build_args(r);
     check_labels(r);
     check_platforms(r);

@@ -215,6 +215,8 @@ void settings_free(struct settings *s)
         release_row(s, &settings_table[i]);
     run_secrets_free(s);
     free(s->skip_build);
+    secret_wipe(s->context_url);
+    free(s->context_archive);
     strs_release(&s->docker_configs);
     strs_release(&s->notes);
     free(s);

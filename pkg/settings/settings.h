@@ -28,7 +28,9 @@ struct run_secret { /* for RUN --mount=type=secret */
 struct settings {
     /* what to build */
     char *dockerfile, *target;
-    char *context;              /* a directory, the sub path already applied */
+    char *context;              /* a directory, the sub path already applied; unless one of the next two is set */
+    char *context_url;          /* a context elsewhere: a git repository, or a file of http(s). May hold a password */
+    char *context_archive;      /* a context in an archive: its path, or "stdin" */
     char *context_sub_path;     /* as given */
     struct strs build_args;     /* NAME=VALUE, or NAME alone (then the value of our environment) */
     struct strs labels;         /* NAME=VALUE */

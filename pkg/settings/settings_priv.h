@@ -70,6 +70,8 @@ struct err *secret_find(const struct reading *r, const char *name, char **ret_te
 void settings_check(struct reading *r);
 void settings_check_names(struct reading *r);
 void settings_check_credentials(struct reading *r);
+/* context.c */
+void settings_check_context(struct reading *r);
 /* run_secrets.c */
 void settings_check_run_secrets(struct reading *r);
 void settings_check_build_contexts(struct reading *r);

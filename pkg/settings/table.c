@@ -32,7 +32,11 @@ const struct setting settings_table[] = {
       PLACE(dockerfile),
       DEFAULT("Dockerfile"),
       HELP("The Dockerfile's path, seen from the working directory.") },
-    { NAMES("PLUGIN_CONTEXT"), TEXT, PLACE(context), DEFAULT("."), HELP("The build context: a directory.") },
+    { NAMES("PLUGIN_CONTEXT"), TEXT, PLACE(context), DEFAULT("."),
+      HELP("The build context: a directory, a git repository, the URL of an archive or a Dockerfile, or "
+           "tar://ARCHIVE.") },
+    { NAMES("GIT_PULL_METHOD"), CHOICE("https http"), NO_PLACE,
+      HELP("How a context that begins with git:// is fetched, as kaniko has it.") },
     { NAMES("PLUGIN_CONTEXT_SUB_PATH"), TEXT, PLACE(context_sub_path),
       HELP("A directory inside the context that is used as the context.") },
     { NAMES("PLUGIN_TARGET"), TEXT, PLACE(target), HELP("The stage to build. Default: the last one.") },

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define COUNT(a)     (sizeof(a) / sizeof((a)[0]))
+#define SHA          "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* The base image of all rows: PATH, a shell variable, a CMD, a user and an ONBUILD where a row asks for it. */
@@ -137,7 +138,10 @@ static void show_step(const char *what, const struct step *st, struct buf *out)
         buf_printf(out, " chmod %s", st->chmod);
     if (st->exclude.n)
         buf_printf(out, " exclude %s", st->exclude.items[0]);
-    buf_printf(out, "%s%s%s", st->link ? " link" : "", st->parents ? " parents" : "", st->unpack == 1 ? " unpack" : "");
+    buf_printf(out, "%s%s%s%s", st->link ? " link" : "", st->parents ? " parents" : "",
+               st->unpack == 1 ? " unpack" : "", st->remote ? " remote" : "");
+    if (st->checksum)
+        buf_printf(out, " %s", st->checksum);
 }
 
 struct row {
@@ -554,6 +558,11 @@ static const struct row layers[] = {
       "x -> /y chown b:1 chmod u+x exclude *.b link"),
     R("FROM a\nCOPY --parents --link=false x /y", "copy", "x -> /y parents"),
     R("FROM a\nADD --unpack x /y", "copy", "x -> /y unpack"),
+    R("FROM a\nADD http://h/x /y", "copy", "http://h/x -> /y remote"),
+    R("FROM a\nADD x http://h/x /y/", "copy", "x|http://h/x -> /y/ remote"),
+    R("FROM a\nADD github.com/a/b /y/", "copy", "github.com/a/b -> /y/"),
+    R("FROM a\nARG S=" SHA "\nADD --checksum=$S http://h/x /y", "copy", "http://h/x -> /y remote " SHA),
+    R("FROM a\nADD http://u:p@h/x?y=1 /y", "history", "ADD http://u:xxxxx@h/x?y=1 /y # buildkit"),
     R("FROM a\nCOPY --from=busybox:1 x /y", "copy", "x -> /y image busybox:1"),
     R("FROM z AS s\nFROM a\nCOPY --from=S x /y", "copy", "x -> /y stage 0"),
     R("FROM a\nCOPY <<E /y\n$BASE '$BASE' \\$BASE\nE", "copy", "<<E:b 'b' $BASE\n -> /y"),
@@ -618,10 +627,15 @@ static const struct row errors[] = {
     R("FROM a AS x\nRUN --mount=from=y,target=/c x\nFROM b AS y\nFROM x", "", "stage that comes later"),
     R("FROM a\nRUN --security=insecure x", "", "--security"),
     R("FROM a\nRUN --network=host x", "", "--network=host"),
-    R("FROM a\nADD --checksum=sha256:0 x /", "", "--checksum"),
-    R("FROM a\nADD https://h/x /", "", "https://h/x"),
-    R("FROM a\nENV U=https://h/x\nADD $U /", "", "Dockerfile:3"),
-    R("FROM a\nADD git@h:r.git /", "", "remote sources"),
+    R("FROM a\nADD --checksum=" SHA " x /", "", "needs a source of http"),
+    R("FROM a\nADD --checksum=" SHA " http://h/x http://h/y /", "", "a single source"),
+    R("FROM a\nADD --checksum=" SHA " http://h/x <<E /\n1\nE", "", "a single source"),
+    R("FROM a\nADD --checksum=sha256:0 http://h/x /", "", "--checksum=sha256:0"),
+    R("FROM a\nADD --checksum=sha512:00 http://h/x /", "", "sha256: and 64 digits"),
+    R("FROM a\nCOPY https://u:pw@h/x /", "", "COPY cannot fetch 'https://u:xxxxx@h/x'"),
+    R("FROM a\nENV U=https://h/x\nCOPY $U /", "", "Dockerfile:3"),
+    R("FROM a\nCOPY git@h:r.git /", "", "COPY cannot fetch"),
+    R("FROM a\nADD https://h/r.git?no=1 /", "", "unknown key 'no'"),
     R("FROM a\nCOPY --from=2 x /", "", "there is no stage 2"),
     R("ARG V=1\nFROM a\nCOPY --from=a:$V x /", "", "variables are not replaced"),
     R("FROM a\nCOPY --from=Not/An:image: x /", "", "neither a stage nor an image"),
