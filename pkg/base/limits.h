@@ -10,6 +10,7 @@
 #define LIMIT_WORD_DEPTH            500                /* ${a:-${b:-...}} inside each other */
 #define LIMIT_IGNORE_FILE_BYTES     (4 * 1024 * 1024)  /* .dockerignore */
 #define LIMIT_IGNORE_PATTERNS       20000              /* patterns in one .dockerignore */
+#define LIMIT_PATTERN_NODES         65536              /* pieces of one pattern, repetitions counted */
 #define LIMIT_JSON_BYTES            (16 * 1024 * 1024) /* any JSON document we read */
 #define LIMIT_JSON_DEPTH            64                 /* nesting of a JSON document */
 #define LIMIT_JSON_VALUES           200000             /* values in a JSON document: what its tree may cost */

@@ -11,6 +11,7 @@ struct ignore {
     struct strs texts; /* cleaned, "!" kept */
     VEC(struct pattern) patterns;
     bool any_negated;
+    struct pattern_index *index; /* made when all patterns are there */
 };
 
 /* ---- reading ---- */
@@ -105,6 +106,7 @@ struct err *ignore_parse(const char *text, size_t len, struct ignore **ret)
     if (len > LIMIT_IGNORE_FILE_BYTES)
         return err_new(ERR_DOCKERFILE, "the ignore file is larger than %d bytes", LIMIT_IGNORE_FILE_BYTES);
     TRY(err_wrap(parse_lines(g, text, len), "cannot use the ignore file"));
+    g->index = pattern_index_new(g->patterns.items, g->patterns.n);
     *ret = steal(&g);
     return NULL;
 }
@@ -115,6 +117,7 @@ struct err *ignore_from_patterns(const struct strs *patterns, struct ignore **re
 
     for (size_t i = 0; i < patterns->n; i++)
         TRY(add_pattern(g, patterns->items[i], 0));
+    g->index = pattern_index_new(g->patterns.items, g->patterns.n);
     *ret = steal(&g);
     return NULL;
 }
@@ -131,6 +134,7 @@ void ignore_free(struct ignore *g)
     for (size_t i = 0; i < g->patterns.n; i++)
         pattern_release(&g->patterns.items[i]);
     vec_free(&g->patterns);
+    pattern_index_free(g->index);
     strs_release(&g->texts);
     free(g);
 }
@@ -187,26 +191,54 @@ bool ignore_excludes(const struct ignore *g, const char *path)
     return ignore_why(g, path) != NULL;
 }
 
+/* A state is a set of patterns that matched, then the sets that candidates_word() needs of the directory. */
 size_t ignore_state_size(const struct ignore *g)
 {
-    return g->patterns.n;
+    return 2 * pattern_index_words(g->index) * sizeof(uint64_t);
+}
+
+/* Goes through the patterns of word w that could change something, in their order. parent: those that a directory above
+ * matched. Returns those that match. */
+static uint64_t match_word(const struct ignore *g, const struct subject *s, size_t w, uint64_t parent, uint64_t could,
+                           bool *excluded)
+{
+    uint64_t matched = parent;
+
+    for (uint64_t bits = parent | could; bits; bits &= bits - 1) {
+        size_t bit = (size_t)__builtin_ctzll(bits), i = w * INDEX_WORD_BITS + bit;
+        bool match = parent >> bit & 1;
+
+        if (i >= g->patterns.n)
+            break;
+        const struct pattern *p = &g->patterns.items[i];
+        if (!match && p->negated == *excluded)
+            match = pattern_matches(p, s);
+        if (!match)
+            continue;
+        *excluded = !p->negated;
+        matched |= 1ULL << bit;
+    }
+    return matched;
 }
 
 bool ignore_excludes_in(const struct ignore *g, const char *path, const unsigned char *parent, unsigned char *ret_state)
 {
+    const size_t words = pattern_index_words(g->index);
+    const uint64_t *up = (const void *)parent;
+    uint64_t *own = (void *)ret_state;
     struct subject s = subject_of(path, strlen(path));
+    struct candidates c;
     bool excluded = false;
 
-    for (size_t i = 0; i < g->patterns.n; i++) {
-        const struct pattern *p = &g->patterns.items[i];
-        bool match = parent && parent[i];
+    candidates_of(g->index, &s, &c);
+    for (size_t w = 0; w < words; w++) {
+        uint64_t dirs, could = candidates_word(&c, w, up ? &up[words + w] : NULL, &dirs);
+        uint64_t matched = match_word(g, &s, w, up ? up[w] : 0, could, &excluded);
 
-        if (!match && p->negated == excluded)
-            match = pattern_matches(p, &s);
-        if (match)
-            excluded = !p->negated;
-        if (ret_state)
-            ret_state[i] = match;
+        if (!own)
+            continue;
+        own[w] = matched;
+        own[words + w] = dirs;
     }
     return excluded;
 }

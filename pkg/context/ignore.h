@@ -29,7 +29,8 @@ bool ignore_none_below(const struct ignore *g, const char *dir);
 /* ignore_excludes() as a walk of a tree does it, where each directory's answer is kept and what is below starts from
  * it: the answers differ from ignore_excludes() where a "!" names a directory that an earlier pattern excluded in part,
  * and builds are judged by these. `parent` is the state of the directory that holds path, NULL at the top; ret_state
- * has ignore_state_size() bytes and is only needed for directories (may be NULL). */
+ * has ignore_state_size() bytes, aligned as malloc() has it, and is only needed for directories (may be NULL). However
+ * many patterns there are, most of them cost a path nothing but a bit. */
 size_t ignore_state_size(const struct ignore *g);
 bool ignore_excludes_in(const struct ignore *g, const char *path, const unsigned char *parent,
                         unsigned char *ret_state);

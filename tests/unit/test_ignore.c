@@ -129,6 +129,41 @@ static const struct {
     { "**/x", "new\nline/x", true },
     { "**/*x", "new\nline/x", false }, /* "**" in an expression stops at a newline */
     { "*x", "new\nx", true },
+    /* what an expression makes of the characters that the reference implementation does not escape */
+    { "a|b", "a|b", true },
+    { "a|b", "a", false },
+    { "a*|b", "axyz/q", true },
+    { "a*|b", "x/b", true },
+    { "a*|b", "xa/c", false },
+    { "a*|b|c", "xbx", true },
+    { "a*|", "anything", true },
+    { "*.{js,ts}", "x.js", false },
+    { "*.{js,ts}", "x.{js,ts}", true },
+    { "?a{2}", "xaa", true },
+    { "?a{2}", "xa", false },
+    { "?a{2}", "xaaa", false },
+    { "?a{2,}", "xaaaa", true },
+    { "?a{1,2}b", "xaab", true },
+    { "?a{0}b", "xb", true },
+    { "?a{,2}", "xa{,2}", true },
+    { "?a{01}", "xa{01}", true },
+    { "?[ab]{3}", "xaba", true },
+    { "?[ab]{3}", "xabc", false },
+    { "src\\bin", "srcin", false },
+    { "?\\Bb", "ab", true },
+    { "?\\bb", "ab", false },
+    { "?\\bb", "-b", true },
+    { "?\\x62", "ab", true },
+    { "?\\x{62}", "ab", true },
+    { "?\\142", "ab", true },
+    { "?\\t", "a\t", true },
+    { "?\\Qb{2}\\E", "ab{2}", true },
+    { "?\\Wz", "a-z", true },
+    { "**/x/b*", "q/x/bc", true },
+    { "**/x/b*", "qx/bc", false },
+    { "**/x/b*", "x/b", true },
+    { "**/ab/**/c?", "q/ab/r/s/cd", true },
+    { "**/ab/**/c?", "q/abc/r/s/cd", false },
 };
 
 static void test_matches(void **state)
@@ -157,6 +192,16 @@ static const struct {
     { "[a-]", NULL, "malformed" },
     { "[z-a]*", NULL, "malformed" },
     { "x*\\q", NULL, "malformed" },
+    { "x*{2}", NULL, "malformed" },
+    { "?a{2}{3}", NULL, "malformed" },
+    { "?a{2,1}", NULL, "malformed" },
+    { "?a{1001}", NULL, "malformed" },
+    { "?|{2}", NULL, "malformed" },
+    { "?\\x6g", NULL, "malformed" },
+    { "?\\x{110000}", NULL, "malformed" },
+    { "?\\8", NULL, "malformed" },
+    { "?\\1", NULL, "malformed" },
+    { "?\\u", NULL, "malformed" },
 };
 
 static void test_texts(void **state)
@@ -194,15 +239,44 @@ static void test_texts(void **state)
 static void test_walk(void **state)
 {
     AUTO(ignore_free) struct ignore *g = parse("a/b\n!a");
-    unsigned char a[2], b[2];
+    AUTO_FREE unsigned char *a = xcalloc(1, ignore_state_size(g)), *b = xcalloc(1, ignore_state_size(g));
 
     (void)state;
-    assert_int_equal(ignore_state_size(g), 2);
     assert_false(ignore_excludes(g, "a/b"));
     assert_false(ignore_excludes_in(g, "a", NULL, a));
     assert_true(ignore_excludes_in(g, "a/b", a, b));
     assert_true(ignore_excludes_in(g, "a/b/c", b, NULL));
     assert_false(ignore_excludes_in(g, "a/c", a, NULL));
+}
+
+/* More patterns than fit into a word, each with one path of its own; a later one that includes wins. */
+static void test_many(void **state)
+{
+    AUTO(buf_release) struct buf text = BUF_INIT;
+
+    (void)state;
+    for (int i = 0; i < 300; i++)
+        buf_printf(&text, "**/a%d\nb/%d*\n*c%d\n**/d%d/x*\n", i, i, i, i);
+    buf_puts(&text, "!**/a?7\n!b/*7\n");
+    AUTO(ignore_free) struct ignore *g = parse(buf_str(&text));
+    AUTO_FREE unsigned char *up = xcalloc(1, ignore_state_size(g)), *d = xcalloc(1, ignore_state_size(g));
+    assert_false(ignore_excludes_in(g, "b", NULL, up));
+    for (int i = 0; i < 300; i++) {
+        char path[32];
+
+        (void)snprintf(path, sizeof(path), "b/a%d", i);
+        assert_int_equal(ignore_excludes_in(g, path, up, NULL), i % 10 != 7);
+        (void)snprintf(path, sizeof(path), "b/%d", i);
+        assert_int_equal(ignore_excludes_in(g, path, up, NULL), i % 10 != 7);
+        (void)snprintf(path, sizeof(path), "xc%d", i);
+        assert_true(ignore_excludes_in(g, path, NULL, NULL));
+        (void)snprintf(path, sizeof(path), "b/d%d", i);
+        assert_false(ignore_excludes_in(g, path, up, d));
+        (void)snprintf(path, sizeof(path), "b/d%d/xyz", i);
+        assert_true(ignore_excludes_in(g, path, d, NULL));
+        (void)snprintf(path, sizeof(path), "b/d%d/zx", i);
+        assert_false(ignore_excludes_in(g, path, d, NULL));
+    }
 }
 
 static const struct {
@@ -331,9 +405,9 @@ static void test_find_ignore(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matches),     cmocka_unit_test(test_texts), cmocka_unit_test(test_walk),
-        cmocka_unit_test(test_below),       cmocka_unit_test(test_cost),  cmocka_unit_test(test_from_patterns),
-        cmocka_unit_test(test_find_ignore),
+        cmocka_unit_test(test_matches),       cmocka_unit_test(test_texts),       cmocka_unit_test(test_walk),
+        cmocka_unit_test(test_many),          cmocka_unit_test(test_below),       cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_from_patterns), cmocka_unit_test(test_find_ignore),
     };
 
     return cmocka_run_group_tests_name("ignore", tests, NULL, NULL);
