@@ -1,6 +1,7 @@
 # make            build/copyup: the static program      make asan    unit tests and corpus under ASan + UBSan
 # make check      everything up to all tests passed     make tsan    unit tests under TSan
 # make unit       unit tests and fuzz corpus alone      make e2e     builds against a registry: ONLY=name CONTEXTS=user,root
+# make azure      builds against Azure as a fixture
 # make lint       layers, headers, format, clang-tidy   make fuzz    each fuzz target for FUZZ_SECONDS
 # make bench      time and memory of fixed workloads    make fmt     format the sources
 # make run        an example from nothing to a pushed image
@@ -40,7 +41,7 @@ HEADERS := $(wildcard pkg/*/*.h cmd/*/*.h)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all setup unit static pod e2e check asan tsan fuzz fmt lint headers tidy install image run bench clean deps FORCE
+.PHONY: all setup unit static pod e2e azure check asan tsan fuzz fmt lint headers tidy install image run bench clean deps FORCE
 all: $(BUILD)/copyup
 
 # Everything is rebuilt when the flags change.
@@ -86,9 +87,11 @@ pod: all
 	tests/check --build $(BUILD) pod
 e2e: all
 	tests/check --build $(BUILD) e2e
+azure: all
+	tests/check --build $(BUILD) azure
 check: setup
 	+@$(MAKE) $(JOBS) all $(UNITS)
-	@tests/check --build $(BUILD) unit corpus static pod e2e
+	@tests/check --build $(BUILD) unit corpus static pod e2e azure
 asan:
 	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined CFLAGS='-O1 -g' all unit
 tsan:

@@ -47,7 +47,9 @@ char *report_artifact(const struct report *r)
     struct buf out = BUF_INIT;
 
     buf_puts(&out, "{\n\t\"kind\": \"docker/v1\",\n\t\"data\": {\n\t\t\"registryType\": \"Docker\",\n"
-                   "\t\t\"registryUrl\": \"\",\n\t\t\"images\": ");
+                   "\t\t\"registryUrl\": ");
+    put_quoted(&out, r->portal_url ? r->portal_url : "");
+    buf_puts(&out, ",\n\t\t\"images\": ");
     put_images(&out, r);
     buf_puts(&out, "\n\t}\n}");
     return buf_steal(&out);

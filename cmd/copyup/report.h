@@ -8,11 +8,12 @@
 #include "base/strs.h"
 #include "settings/settings.h"
 
-struct report {           /* all borrowed */
-    const char *repo;     /* NULL if the image has no name */
-    struct strs tags;     /* as pushed; the caller's strings */
-    const char *digest;   /* "sha256:..." */
-    const char *tar_path; /* NULL if no archive was written */
+struct report {             /* all borrowed */
+    const char *repo;       /* NULL if the image has no name */
+    struct strs tags;       /* as pushed; the caller's strings */
+    const char *digest;     /* "sha256:..." */
+    const char *tar_path;   /* NULL if no archive was written */
+    const char *portal_url; /* of the registry; NULL = not known */
 };
 
 /* The JSON of PLUGIN_ARTIFACT_FILE: pretty-printed with tabs, no line end. The caller frees. */

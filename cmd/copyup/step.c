@@ -22,6 +22,7 @@ struct step_ctx {
     struct progress_printer printer;
     struct ref repo;
     char *state_dir;
+    const struct wire_net *net; /* inside the sandbox */
     int64_t started_s;
 };
 
@@ -125,6 +126,20 @@ static void show_end(struct step_ctx *c, struct build *b, bool pushed)
                   self.ru_maxrss / 1024);
 }
 
+/* The image is pushed: that nobody can say where the portal shows it changes nothing. */
+static char *find_portal(struct step_ctx *c)
+{
+    char *url = NULL;
+    struct err *e = wire_portal_url(c->net, c->s, &url);
+
+    if (e) {
+        AUTO_FREE char *why = err_line(e);
+        progress_line(&c->printer, "warning: the artifact file has no registryUrl: %s", why);
+        err_free(e);
+    }
+    return url;
+}
+
 static struct err *deliver(struct step_ctx *c, struct build *b)
 {
     const struct settings *s = c->s;
@@ -136,7 +151,8 @@ static struct err *deliver(struct step_ctx *c, struct build *b)
     TRY(build_export(b, s->tar_path, s->oci_layout_path, &names));
     if (push)
         TRY(build_push(b, &c->repo, &s->tags));
-    TRY(wire_outputs(s, b));
+    AUTO_FREE char *portal = find_portal(c);
+    TRY(wire_outputs(s, b, portal));
     show_end(c, b, push);
     return NULL;
 }
@@ -181,6 +197,7 @@ static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
     AUTO(snapshotter_free) struct snapshotter *sn = NULL;
 
     TRY(wire_net(c->s, sb->cancel, &net));
+    c->net = net;
     TRY(wire_store(c->state_dir, &store));
     TRY(wire_snapshotter(c->s, sb, store, &sn));
     return run_build(c, sb, store, wire_registry(net), sn);

@@ -92,49 +92,6 @@ static struct err *make_http(const struct settings *s, const struct cancel *canc
     return NULL;
 }
 
-/* ---- credentials ---- */
-
-static struct err *add_docker_configs(const struct settings *s, struct auth *a)
-{
-    const char *inline_doc = secret_reveal(&s->docker_auth_config);
-
-    if (inline_doc)
-        TRY(err_hint(
-            err_set_kind(auth_add_docker_config(a, inline_doc, strlen(inline_doc), "DOCKER_AUTH_CONFIG"), ERR_SETTING),
-            "DOCKER_AUTH_CONFIG holds the text of a docker config.json."));
-    for (size_t i = 0; i < s->docker_configs.n; i++) {
-        AUTO(buf_release) struct buf doc = BUF_INIT;
-
-        TRY(file_read(s->docker_configs.items[i], LIMIT_SETTING_FILE_BYTES, &doc));
-        struct err *e = auth_add_docker_config(a, buf_str(&doc), doc.len, s->docker_configs.items[i]);
-        explicit_bzero(doc.data, doc.len);
-        TRY(err_set_kind(e, ERR_SETTING));
-    }
-    return NULL;
-}
-
-static struct err *make_auth(const struct settings *s, struct auth **ret)
-{
-    struct auth *a = auth_new();
-    const char *password = secret_reveal(&s->password), *base = secret_reveal(&s->base_password);
-    const char *client_secret = secret_reveal(&s->client_secret);
-
-    if (s->registry && s->username && password)
-        auth_add_basic(a, s->registry, s->username, password, "PLUGIN_USERNAME and PLUGIN_PASSWORD");
-    else if (s->registry && s->client_id && client_secret)
-        auth_add_basic(a, s->registry, s->client_id, client_secret, "CLIENT_ID and CLIENT_SECRET");
-    if (s->base_registry && s->base_username && base)
-        auth_add_basic(a, s->base_registry, s->base_username, base,
-                       "PLUGIN_BASE_IMAGE_USERNAME and PLUGIN_BASE_IMAGE_PASSWORD");
-    struct err *e = add_docker_configs(s, a);
-    if (e) {
-        auth_free(a);
-        return e;
-    }
-    *ret = a;
-    return NULL;
-}
-
 /* ---- registry ---- */
 
 static struct err *make_registry(const struct settings *s, struct wire_net *n, const struct cancel *cancel)
@@ -159,7 +116,7 @@ struct err *wire_net(const struct settings *s, const struct cancel *cancel, stru
     AUTO(wire_net_free) struct wire_net *n = xcalloc(1, sizeof(*n));
 
     TRY(make_http(s, cancel, &n->http));
-    TRY(make_auth(s, &n->auth));
+    TRY(wire_auth(s, n->http, &n->auth));
     TRY(make_registry(s, n, cancel));
     *ret = steal(&n);
     return NULL;
@@ -258,10 +215,21 @@ int wire_retries(const struct settings *s)
     return retries > 0 ? (int)retries : -1;
 }
 
-struct err *wire_outputs(const struct settings *s, struct build *b)
+struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, char **ret_url)
+{
+    *ret_url = NULL;
+    if (!s->subscription_id || !s->artifact_file || !s->repo || s->no_push)
+        return NULL;
+    return err_hint(auth_portal_url(n->auth, s->registry, s->subscription_id, ret_url),
+                    "It is only for the artifact file; SUBSCRIPTION_ID asks for it.");
+}
+
+struct err *wire_outputs(const struct settings *s, struct build *b, const char *portal_url)
 {
     const struct digest d = build_digest(b);
-    const struct report r = { .repo = s->repo, .tags = s->tags, .digest = d.text, .tar_path = s->tar_path };
+    const struct report r = {
+        .repo = s->repo, .tags = s->tags, .digest = d.text, .tar_path = s->tar_path, .portal_url = portal_url
+    };
 
     return report_write(&r, s);
 }

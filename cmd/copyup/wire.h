@@ -8,7 +8,8 @@
 /* HTTP client, credentials and registry client, which live and die together. */
 struct wire_net;
 MUST_USE struct err *wire_net(const struct settings *s, const struct cancel *cancel, struct wire_net **ret);
-struct registry *wire_registry(const struct wire_net *n); /* borrowed */
+MUST_USE struct err *wire_auth(const struct settings *s, struct http *http, struct auth **ret); /* http is borrowed */
+struct registry *wire_registry(const struct wire_net *n);                                       /* borrowed */
 void wire_net_free(struct wire_net *n);
 DEFINE_CLEANUP(struct wire_net *, wire_net_free);
 
@@ -37,8 +38,10 @@ struct remote *wire_remote_get(const struct wire_remote *r); /* borrowed */
 void wire_remote_free(struct wire_remote *r);
 DEFINE_CLEANUP(struct wire_remote *, wire_remote_free);
 
+/* Where the Azure portal shows the registry, if the settings ask for it; else NULL. The caller frees. */
+MUST_USE struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, char **ret_url);
 /* Digest files, artifact file, output variables. */
-MUST_USE struct err *wire_outputs(const struct settings *s, struct build *b);
+MUST_USE struct err *wire_outputs(const struct settings *s, struct build *b, const char *portal_url);
 
 int wire_retries(const struct settings *s);
 /* The log level for PLUGIN_VERBOSITY. */

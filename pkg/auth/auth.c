@@ -1,4 +1,4 @@
-#include "auth/auth_priv.h"
+#include "auth/azure_priv.h"
 
 #include "base/base64.h"
 #include "base/log.h"
@@ -7,14 +7,17 @@
 #include <strings.h>
 
 /* The order is the priority. A new method is one file and one row. */
-static const struct auth_ops *const methods[] = { &auth_given, &auth_docker_config };
+static const struct auth_ops *const methods[] = { &auth_given,           &auth_azure_oidc,
+                                                  &auth_azure_secret,    &auth_azure_certificate,
+                                                  &auth_azure_federated, &auth_docker_config,
+                                                  &auth_azure_managed };
 
 struct auth *auth_new(void)
 {
     return xcalloc(1, sizeof(struct auth));
 }
 
-static void wipe(char *s)
+void auth_wipe(char *s)
 {
     if (s)
         explicit_bzero(s, strlen(s));
@@ -23,10 +26,10 @@ static void wipe(char *s)
 
 void credential_release(struct credential *c)
 {
-    wipe(c->username);
-    wipe(c->password);
-    wipe(c->identity_token);
-    wipe(c->registry_token);
+    auth_wipe(c->username);
+    auth_wipe(c->password);
+    auth_wipe(c->identity_token);
+    auth_wipe(c->registry_token);
     free(c->origin);
     *c = (struct credential){ 0 };
 }
@@ -43,6 +46,7 @@ void credential_copy(struct credential *dst, const struct credential *src)
     dst->identity_token = copy_or_null(src->identity_token);
     dst->registry_token = copy_or_null(src->registry_token);
     dst->origin = copy_or_null(src->origin);
+    dst->renewable = src->renewable;
 }
 
 char *credential_basic(const struct credential *c)
@@ -52,8 +56,8 @@ char *credential_basic(const struct credential *c)
     char *plain = xasprintf("%s:%s", c->username, c->password);
     char *code = base64_encode(plain, strlen(plain));
     char *value = xasprintf("Basic %s", code);
-    wipe(plain);
-    wipe(code);
+    auth_wipe(plain);
+    auth_wipe(code);
     return value;
 }
 
@@ -72,6 +76,7 @@ void auth_free(struct auth *a)
     for (size_t i = 0; i < a->entries.n; i++)
         auth_entry_release(&a->entries.items[i]);
     vec_free(&a->entries);
+    azure_free(a->azure);
     free(a);
 }
 
@@ -171,7 +176,8 @@ const struct auth_entry *auth_match(const struct auth *a, enum auth_source sourc
     return best;
 }
 
-struct err *auth_find(const struct auth *a, const char *host, const char *path, struct credential *ret)
+struct err *auth_find(const struct auth *a, const char *host, const char *path, enum auth_use use,
+                      struct credential *ret)
 {
     AUTO_FREE char *name = auth_host(host);
 
@@ -179,7 +185,7 @@ struct err *auth_find(const struct auth *a, const char *host, const char *path, 
         struct credential found = { 0 };
         bool applies = false;
 
-        TRY(methods[i]->find(a, name, path ? path : "", &found, &applies));
+        TRY(methods[i]->find(a, name, path ? path : "", use, &found, &applies));
         if (!applies)
             continue;
         log_debug("auth", "%s: credentials from %s (%s)", name, found.origin ? found.origin : "?", methods[i]->name);

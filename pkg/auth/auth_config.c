@@ -126,11 +126,12 @@ struct err *auth_add_docker_config(struct auth *a, const char *text, size_t len,
     return err_wrap(add_all(a, root, origin), "cannot use the docker config '%s'", origin);
 }
 
-static struct err *find(const struct auth *a, const char *host, const char *path, struct credential *ret,
-                        bool *ret_found)
+static struct err *find(const struct auth *a, const char *host, const char *path, enum auth_use use,
+                        struct credential *ret, bool *ret_found)
 {
     const struct auth_entry *e = auth_match(a, AUTH_DOCKER_CONFIG, host, path);
 
+    (void)use;
     if (e && e->helper)
         return err_hint(
             err_new(ERR_AUTH, "the docker config '%s' wants the credential helper 'docker-credential-%s' for '%s'",

@@ -3,9 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
-char *base64_encode(const void *p, size_t n)
+static char *encode(const void *p, size_t n, const char *set, bool pad)
 {
-    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *in = p;
     struct buf out = BUF_INIT;
 
@@ -17,10 +16,24 @@ char *base64_encode(const void *p, size_t n)
             v |= (uint32_t)in[i + 1] << 8;
         if (have > 2)
             v |= in[i + 2];
-        for (size_t k = 0; k < 4; k++)
-            buf_putc(&out, k <= have ? set[v >> (18 - 6 * k) & 63] : '=');
+        for (size_t k = 0; k < 4; k++) {
+            if (k <= have)
+                buf_putc(&out, set[v >> (18 - 6 * k) & 63]);
+            else if (pad)
+                buf_putc(&out, '=');
+        }
     }
     return buf_steal(&out);
+}
+
+char *base64_encode(const void *p, size_t n)
+{
+    return encode(p, n, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", true);
+}
+
+char *base64url_encode(const void *p, size_t n)
+{
+    return encode(p, n, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", false);
 }
 
 static int value_of(char c)

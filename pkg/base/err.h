@@ -96,6 +96,8 @@ bool err_place(const struct err *e, struct srcpos *ret_place);
 /* The remedy (the outermost), NULL if none. Borrowed. */
 const char *err_remedy(const struct err *e);
 void err_print(FILE *out, const struct err *e);
+/* "what: reason: reason", for a line in which it is not the end of everything. The caller frees. */
+char *err_line(const struct err *e);
 /* "  at FILE:LINE, stage 'NAME'" and below it the line with its neighbours and a mark: what err_print shows of a place.
  * Control characters are not passed on, long lines are cut around what is marked. */
 void srcpos_print(FILE *out, const struct srcpos *at);

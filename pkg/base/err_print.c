@@ -2,6 +2,8 @@
  * control characters but tabs, and no more than SHOWN_BYTES of a line. */
 #include "base/err_priv.h"
 
+#include "base/buf.h"
+
 #include <string.h>
 
 enum {
@@ -107,4 +109,13 @@ void err_print(FILE *out, const struct err *e)
 {
     for (; e; e = e->next)
         print_one(out, e);
+}
+
+char *err_line(const struct err *e)
+{
+    struct buf out = BUF_INIT;
+
+    for (const struct err *c = e; c; c = c->cause)
+        buf_printf(&out, "%s%s", out.len ? ": " : "", c->texts[ERR_WHAT]);
+    return buf_steal(&out);
 }

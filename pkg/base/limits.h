@@ -30,6 +30,7 @@
 #define LIMIT_HTTP_REDIRECTS        10                /* redirects of one request */
 #define LIMIT_UPLOAD_RESTARTS       4                 /* how often a broken upload of one blob is begun again */
 #define LIMIT_REGISTRY_TOKENS       1000              /* access tokens kept for one registry */
+#define LIMIT_ARM_PAGES             1000              /* pages of a list of the Azure resource manager */
 #define LIMIT_SETTING_FILE_BYTES    (1024 * 1024)     /* a secret or settings file */
 #define LIMIT_PASSWD_BYTES          (16 * 1024 * 1024) /* /etc/passwd or /etc/group inside an image */
 #define LIMIT_PATH_BYTES            4096               /* PATH_MAX: a path in a context or image */

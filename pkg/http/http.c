@@ -231,11 +231,22 @@ static bool status_may_retry(int status)
 
 /* ---- redirects ---- */
 
+static bool stays(const char *url, const char *location)
+{
+    AUTO_FREE char *next = NULL;
+    struct err *e = http_resolve(url, location, &next);
+    bool good = !e && url_same_origin(url, next);
+
+    err_free(e); /* what cannot be followed is returned */
+    return good;
+}
+
 static bool is_redirect(const struct transfer *t)
 {
     int status = t->r.status;
+    const char *location = http_header(&t->r, "location");
 
-    if (!http_header(&t->r, "location"))
+    if (!location || (t->rq->own_origin && !stays(t->url, location)))
         return false;
     if (status == 307 || status == 308)
         return true;

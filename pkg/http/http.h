@@ -51,6 +51,10 @@ struct http_request {
     uint64_t resume_from;   /* bytes that `out` has already got from an earlier request: only the rest goes there */
     size_t max_body;        /* of a kept body; 0 = LIMIT_JSON_BYTES */
     bool no_retry;
+    bool own_origin;    /* the body is a secret: an answer that leads to another origin is not followed but returned */
+    bool always_verify; /* check the certificate also where all hosts ("*") are said to be trusted unchecked */
+    int connect_timeout_ms; /* instead of the client's; 0 = the client's */
+    int stall_timeout_ms;
     bool no_proxy; /* never through a proxy (metadata services of the node) */
 };
 
@@ -81,6 +85,15 @@ MUST_USE struct err *http_pause(struct http *h, int attempt, const struct http_r
 MUST_USE struct err *http_resolve(const char *base, const char *location, char **ret_url);
 /* Percent-encodes everything but unreserved characters: for form fields and queries. The caller frees. */
 char *http_escape(const char *s);
+/* Appends NAME=VALUE, percent-encoded, with '&' in front if something is there. */
+void http_form_add(struct buf *form, const char *name, const char *value);
+/* POSTs a form that holds secrets, which it wipes and empties: they are sent to that origin only. The answer's body is
+ * at most LIMIT_TOKEN_BYTES; the caller wipes it. always_verify: as in a request. */
+MUST_USE struct err *http_post_form(struct http *h, const char *url, struct buf *form, bool always_verify,
+                                    struct http_response *ret);
+/* "host[:port]" of a URL in lower case, without the port that its scheme implies; "" if it is none. The caller frees.
+ */
+char *http_host(const char *url);
 /* The URL without user info, query and fragment: for messages. The caller frees. */
 char *http_redact(const char *url);
 

@@ -69,8 +69,7 @@ MUST_USE struct err *roots_add_file(const char *path, struct buf *out);
 /* ---- url.c ---- */
 /* "scheme://host:port" with the port always there; NULL if it is no http(s) URL. The caller frees. */
 char *url_origin(const char *url);
-/* "host[:port]" without the port that the scheme implies. The caller frees. */
-char *url_host(const char *url);
+bool url_same_origin(const char *a, const char *b);
 
 int64_t http_now_ms(void);
 

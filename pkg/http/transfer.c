@@ -194,13 +194,6 @@ static int on_rewind(void *ctx, curl_off_t offset, int origin)
 
 /* ---- options ---- */
 
-static bool same_origin(const char *a, const char *b)
-{
-    AUTO_FREE char *x = url_origin(a), *y = url_origin(b);
-
-    return x && y && strcmp(x, y) == 0;
-}
-
 static struct err *header_add(struct curl_slist **list, const char *line)
 {
     for (const char *p = line; *p; p++)
@@ -223,7 +216,7 @@ static struct err *make_headers(const struct transfer *t, struct curl_slist **li
         AUTO_FREE char *range = xasprintf("Range: bytes=%llu-", (unsigned long long)t->delivered);
         TRY(header_add(list, range));
     }
-    if (rq->authorization && same_origin(rq->url, t->url)) {
+    if (rq->authorization && url_same_origin(rq->url, t->url)) {
         AUTO_FREE char *line = xasprintf("Authorization: %s", rq->authorization);
         TRY(header_add(list, line));
         explicit_bzero(line, strlen(line));
@@ -241,13 +234,13 @@ static void free_headers(struct curl_slist *list)
 
 static struct err *find_host(struct transfer *t, const struct host **ret_host)
 {
-    AUTO_FREE char *name = url_host(t->url);
+    AUTO_FREE char *name = http_host(t->url);
     struct http *h = t->h;
     struct err *e = NULL;
 
     pthread_mutex_lock(&h->lock);
     struct host *host = map_get(h->hosts, name);
-    if (!host)
+    if (!host && !t->rq->always_verify)
         host = map_get(h->hosts, "*");
     if (host && host->opts.ca_file && !host->roots.len) {
         if (h->roots.len)
@@ -324,6 +317,11 @@ static void set_proxy(struct transfer *t)
         curl_easy_setopt(c, CURLOPT_PROXY, proxy);
 }
 
+static int connect_timeout_ms(const struct transfer *t)
+{
+    return t->rq->connect_timeout_ms > 0 ? t->rq->connect_timeout_ms : t->h->connect_timeout_ms;
+}
+
 static void set_common(struct transfer *t)
 {
     CURL *c = t->worker->easy;
@@ -337,7 +335,7 @@ static void set_common(struct transfer *t)
     /* a push stays with the replica whose address it got first, unless that one stops answering */
     curl_easy_setopt(c, CURLOPT_DNS_CACHE_TIMEOUT, t->fresh_dns ? 0L : 300L);
     curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L); /* a cancelled look-up is not waited for */
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)t->h->connect_timeout_ms);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms(t));
     curl_easy_setopt(c, CURLOPT_USERAGENT, t->h->user_agent);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->worker->error);
     curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -352,9 +350,14 @@ static void set_common(struct transfer *t)
 
 /* ---- the waiting ---- */
 
+static int stall_timeout_ms(const struct transfer *t)
+{
+    return t->rq->stall_timeout_ms > 0 ? t->rq->stall_timeout_ms : t->h->stall_timeout_ms;
+}
+
 static bool stalled(const struct transfer *t)
 {
-    int64_t limit = t->h->stall_timeout_ms;
+    int64_t limit = stall_timeout_ms(t);
 
     if (has_body(t->rq) && t->sent == t->rq->body_len)
         limit *= COMMIT_PATIENCE;
@@ -406,7 +409,7 @@ static void begin(struct transfer *t)
     t->sent = t->skip = 0;
     t->body_started = t->truncated = false;
     t->worker->error[0] = '\0';
-    t->last_ms = http_now_ms() + t->h->connect_timeout_ms; /* the connection has a time limit of its own */
+    t->last_ms = http_now_ms() + connect_timeout_ms(t); /* the connection has a time limit of its own */
     curl_easy_reset(t->worker->easy);
 }
 
@@ -508,7 +511,7 @@ static struct err *reason_of(const struct transfer *t, CURLcode code)
     const char *text = t->worker->error[0] ? t->worker->error : curl_easy_strerror(code);
 
     if (code == CURLE_OPERATION_TIMEDOUT && !t->worker->error[0])
-        return err_new(ERR_NETWORK, "no byte came or went for %d s", t->h->stall_timeout_ms / 1000);
+        return err_new(ERR_NETWORK, "no byte came or went for %d s", stall_timeout_ms(t) / 1000);
     if (code == CURLE_PEER_FAILED_VERIFICATION)
         return err_new(ERR_NETWORK, "the server's TLS certificate cannot be trusted: %s", text);
     return err_new(ERR_NETWORK, "%s", text);

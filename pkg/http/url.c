@@ -53,7 +53,14 @@ char *url_origin(const char *url)
     return xasprintf("%s://%s:%s", scheme, host, port);
 }
 
-char *url_host(const char *url)
+bool url_same_origin(const char *a, const char *b)
+{
+    AUTO_FREE char *x = url_origin(a), *y = url_origin(b);
+
+    return x && y && strcmp(x, y) == 0;
+}
+
+char *http_host(const char *url)
 {
     CURLU *u = parse(url);
 

@@ -16,6 +16,7 @@ static void endpoint_free(void *p)
     free(ep->host);
     free(ep->realm);
     free(ep->service);
+    free(ep->used);
     map_free(ep->tokens);
     pthread_mutex_destroy(&ep->lock);
     free(ep);
@@ -200,9 +201,11 @@ struct err *call_perform(struct call *c, struct http_response *ret)
     return NULL;
 }
 
-static struct err *refused_access(const struct call *c, struct err *reason)
+static struct err *refused_access(const struct call *c, const struct http_response *a, struct err *reason)
 {
-    AUTO_FREE char *hint = errors_auth_hint(c->r, c->ep, c->repo, c->action);
+    pthread_mutex_lock(&c->ep->lock);
+    AUTO_FREE char *hint = errors_auth_hint(c->ep, c->repo, c->action, a);
+    pthread_mutex_unlock(&c->ep->lock);
     struct err *e = err_set_kind(reason, ERR_AUTH);
 
     e = err_wrap(e, "registry '%s' refused %s on repository '%s'", c->ep->host, c->action, c->repo);
@@ -249,7 +252,7 @@ struct err *call_refused(const struct call *c, const struct http_response *a)
         reason = err_wrap(reason, "it sent us to '%s'", where);
     }
     if (a->status == 401 || a->status == 403)
-        return refused_access(c, reason);
+        return refused_access(c, a, reason);
     if (a->status == 408 || a->status == 429 || a->status >= 500)
         return unavailable(c, a, reason);
     return rejected(c, a, reason);

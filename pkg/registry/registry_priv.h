@@ -15,6 +15,7 @@ struct endpoint {
     enum challenge_scheme scheme;
     char *realm, *service;
     struct map *tokens; /* scope set -> struct token */
+    char *used;         /* whose credentials were used last, as the beginning of a hint; NULL = nobody's */
 };
 
 struct registry {
@@ -76,7 +77,8 @@ void token_free(void *p);
 void errors_describe(const struct http_response *a, struct buf *out);
 /* Is that code among the document's errors? */
 bool errors_has(const struct http_response *a, const char *code);
-/* What to do about a 401 or 403: depends on whether there were credentials. The caller frees. */
-char *errors_auth_hint(const struct registry *r, const struct endpoint *ep, const char *repo, const char *action);
+/* What to do about a 401 or 403: depends on whether there were credentials. Called under the end point's lock. The
+ * caller frees. */
+char *errors_auth_hint(const struct endpoint *ep, const char *repo, const char *action, const struct http_response *a);
 
 #endif

@@ -1,7 +1,7 @@
 /* token.c - the token dance: distribution's token and oauth specifications. */
 #include "registry/registry_priv.h"
 
-#include "base/base64.h"
+#include "auth/jwt.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "json/json.h"
@@ -50,23 +50,6 @@ static int64_t now_s(void)
 }
 
 /* ---- answers of the token service ---- */
-
-/* exp - iat of a JWT, else 0: some services (Azure's) give no expires_in. The token stays opaque otherwise. */
-static int64_t jwt_lifetime(const char *token)
-{
-    AUTO(buf_release) struct buf claims = BUF_INIT;
-    AUTO(json_free) struct json *tree = NULL;
-    const char *dot = strchr(token, '.');
-    int64_t exp = 0, iat = 0;
-
-    if (!dot || !base64_decode(dot + 1, strcspn(dot + 1, "."), &claims) || !claims.len)
-        return 0;
-    struct err *e = json_parse(claims.data, claims.len, &tree);
-    err_free(e); /* then it is no JWT */
-    if (!json_get_int(tree, "exp", &exp) || !json_get_int(tree, "iat", &iat) || iat < 0 || exp <= iat)
-        return 0;
-    return exp - iat;
-}
 
 static struct token *token_new(const char *text, int64_t lifetime_s)
 {
@@ -123,6 +106,7 @@ static bool same_host_name(const char *a, const char *b)
 /* A registry must not point us, with credentials, at plain HTTP or at services of the node. */
 static struct err *check_realm(const struct endpoint *ep)
 {
+    AUTO_FREE char *realm_host = http_host(ep->realm);
     const char *scheme = strstr(ep->realm, "://");
     const char *host = scheme ? scheme + 3 : "";
     const char *own = strstr(ep->base, "://") + 3;
@@ -132,17 +116,9 @@ static struct err *check_realm(const struct endpoint *ep)
         return err_new(ERR_REGISTRY, "registry '%s' names a token service that is not https: '%s'", ep->host, where);
     if (!same_host_name(host, own) && (is_link_local(host) || (is_loopback(host) && !is_loopback(own))))
         return err_new(ERR_REGISTRY, "registry '%s' names a token service at a local address: '%s'", ep->host, where);
+    if (!auth_realm_allowed(ep->host, realm_host))
+        return err_new(ERR_REGISTRY, "registry '%s' names a token service that is not its own: '%s'", ep->host, where);
     return NULL;
-}
-
-static void add_field(struct buf *out, const char *name, const char *value)
-{
-    char *code = http_escape(value);
-
-    if (out->len)
-        buf_putc(out, '&');
-    buf_printf(out, "%s=%s", name, code);
-    wipe(code);
 }
 
 static struct err *ask_get(struct registry *r, const struct endpoint *ep, const char *scope, const struct credential *c,
@@ -152,10 +128,10 @@ static struct err *ask_get(struct registry *r, const struct endpoint *ep, const 
     AUTO(buf_release) struct buf query = BUF_INIT;
 
     if (ep->service)
-        add_field(&query, "service", ep->service);
-    add_field(&query, "scope", scope);
+        http_form_add(&query, "service", ep->service);
+    http_form_add(&query, "scope", scope);
     if (basic)
-        add_field(&query, "account", c->username);
+        http_form_add(&query, "account", c->username);
     AUTO_FREE char *url = xasprintf("%s%c%s", ep->realm, strchr(ep->realm, '?') ? '&' : '?', buf_str(&query));
     struct http_request rq = {
         .method = "GET", .url = url, .authorization = basic, .body_fd = -1, .max_body = LIMIT_TOKEN_BYTES
@@ -168,28 +144,17 @@ static struct err *ask_post(struct registry *r, const struct endpoint *ep, const
 {
     struct buf form = BUF_INIT;
 
-    add_field(&form, "grant_type", c->identity_token ? "refresh_token" : "password");
-    add_field(&form, "service", ep->service ? ep->service : ep->host);
-    add_field(&form, "scope", scope);
-    add_field(&form, "client_id", "copyup");
+    http_form_add(&form, "grant_type", c->identity_token ? "refresh_token" : "password");
+    http_form_add(&form, "service", ep->service ? ep->service : ep->host);
+    http_form_add(&form, "scope", scope);
+    http_form_add(&form, "client_id", "copyup");
     if (c->identity_token) {
-        add_field(&form, "refresh_token", c->identity_token);
+        http_form_add(&form, "refresh_token", c->identity_token);
     } else {
-        add_field(&form, "username", c->username);
-        add_field(&form, "password", c->password);
+        http_form_add(&form, "username", c->username);
+        http_form_add(&form, "password", c->password);
     }
-    struct http_request rq = { .method = "POST",
-                               .url = ep->realm,
-                               .body = form.data,
-                               .body_len = form.len,
-                               .body_fd = -1,
-                               .max_body = LIMIT_TOKEN_BYTES };
-    strs_add(&rq.headers, "Content-Type: application/x-www-form-urlencoded");
-    struct err *e = http_perform(r->http, &rq, ret);
-    strs_release(&rq.headers);
-    explicit_bzero(form.data, form.len);
-    buf_release(&form);
-    return e;
+    return http_post_form(r->http, ep->realm, &form, false, ret);
 }
 
 static bool has_password(const struct credential *c)
@@ -229,60 +194,112 @@ static const char *action_of(const char *scope)
     return only_pull(scope) ? "pull" : "push";
 }
 
-static struct err *service_error(struct registry *r, const struct endpoint *ep, const char *repo, const char *scope,
+static struct err *service_error(const struct endpoint *ep, const char *repo, const char *scope,
                                  const struct http_response *a)
 {
     AUTO(buf_release) struct buf text = BUF_INIT;
     struct err *e;
 
     errors_describe(a, &text);
-    if (!text.len)
-        buf_printf(&text, "status %d", a->status);
     if (!refused(a->status)) {
-        bool temporary = a->status == 429 || a->status >= 500;
+        bool temporary = a->status == 408 || a->status == 429 || a->status >= 500;
 
-        e = err_new(temporary ? ERR_NETWORK : ERR_REGISTRY, "status %d: %s", a->status, buf_str(&text));
+        e = err_new(temporary ? ERR_NETWORK : ERR_REGISTRY, "status %d%s%s", a->status, text.len ? ": " : "",
+                    buf_str(&text));
         return err_wrap(e, "the token service of registry '%s' gave no token for repository '%s'", ep->host, repo);
     }
-    AUTO_FREE char *hint = errors_auth_hint(r, ep, repo, action_of(scope));
-    e = err_wrap(err_new(ERR_AUTH, "%s", buf_str(&text)),
+    AUTO_FREE char *hint = errors_auth_hint(ep, repo, action_of(scope), a);
+    e = err_wrap(err_new(ERR_AUTH, "status %d%s%s", a->status, text.len ? ": " : "", buf_str(&text)),
                  "the token service of registry '%s' refused %s on repository '%s'", ep->host, action_of(scope), repo);
     return err_hint(e, "%s", hint);
 }
 
 /* A stored credential that is wrong must not break a pull that needs none. */
-static struct err *ask_anonymously(struct registry *r, const struct endpoint *ep, const char *scope,
-                                   struct http_response *a)
+static bool ask_anonymously(struct registry *r, const struct endpoint *ep, const char *scope, struct http_response *a)
 {
     const struct credential nobody = { 0 };
     struct http_response second = { 0 };
     struct err *e = ask_get(r, ep, scope, &nobody, &second);
 
     if (e || second.status != 200) {
-        err_free(e); /* the refusal of the credentials is the one to show */
+        err_free(e); /* what went wrong with the credentials is to be shown */
         http_response_release(&second);
-        return NULL;
+        return false;
     }
     log_debug("registry", "%s: the credentials were refused, going on without", ep->host);
     http_response_release(a);
     *a = second;
+    return true;
+}
+
+static enum auth_use use_of(const char *scope)
+{
+    return only_pull(scope) ? AUTH_PULL : AUTH_PUSH;
+}
+
+/* Finds them, and notes for messages whose they are. */
+static struct err *find_credential(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
+                                   struct credential *ret)
+{
+    TRY(auth_find(r->auth, ep->host, repo, use_of(scope), ret));
+    free(ep->used);
+    if (!ret->origin)
+        ep->used = NULL;
+    else if (ret->renewable)
+        ep->used = xasprintf("The identity of the step was used (%s): check that it", ret->origin);
+    else if (!ret->username || ret->identity_token)
+        ep->used = xasprintf("The token from %s was used: check that it is still valid and", ret->origin);
+    else
+        ep->used = xasprintf("The credentials of '%s' from %s were used: check that they are right and", ret->username,
+                             ret->origin);
     return NULL;
 }
 
-static struct err *fetch(struct registry *r, const struct endpoint *ep, const char *repo, const char *scope,
-                         struct token **ret)
+/* With the credentials that there are. A token made of an identity may have ended before its time: another, once.
+ * *ret_given: a token that was given as it is, and nothing was asked. The caller wipes and frees it. */
+static struct err *ask_as_known(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
+                                struct http_response *a, char **ret_given)
 {
-    AUTO(credential_release) struct credential c = { 0 };
+    for (int n = 0;; n++) {
+        AUTO(credential_release) struct credential c = { 0 };
+
+        TRY(find_credential(r, ep, repo, scope, &c));
+        if (c.registry_token) {
+            *ret_given = steal(&c.registry_token);
+            return NULL;
+        }
+        TRY(err_wrap(ask(r, ep, scope, &c, a), "cannot get a token for registry '%s'", ep->host));
+        if (!refused(a->status))
+            return NULL;
+        if (n > 0 || !auth_refused(r->auth, ep->host, &c))
+            return service_error(ep, repo, scope, a);
+        http_response_release(a);
+    }
+}
+
+static bool is_refusal(const struct err *e)
+{
+    return err_kind(e) == ERR_AUTH || err_kind(e) == ERR_SETTING;
+}
+
+/* A new token: *ret for the cache, or *ret_given. */
+static struct err *fetch(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
+                         struct token **ret, char **ret_given)
+{
     AUTO(http_response_release) struct http_response a = { 0 };
 
     TRY(check_realm(ep));
-    TRY(auth_find(r->auth, ep->host, repo, &c));
-    TRY(err_wrap(ask(r, ep, scope, &c, &a), "cannot get a token for registry '%s'", ep->host));
-    if (refused(a.status) && c.origin && only_pull(scope))
-        TRY(ask_anonymously(r, ep, scope, &a));
+    struct err *e = ask_as_known(r, ep, repo, scope, &a, ret_given);
+    if (e && is_refusal(e) && only_pull(scope) && ask_anonymously(r, ep, scope, &a)) {
+        err_free(e);
+        e = NULL;
+    }
+    TRY(e);
+    if (*ret_given)
+        return NULL;
     if (a.status != 200)
-        return service_error(r, ep, repo, scope, &a);
-    struct err *e = parse_token(&a, ep->host, ret);
+        return service_error(ep, repo, scope, &a);
+    e = parse_token(&a, ep->host, ret);
     explicit_bzero(a.body.data, a.body.len);
     return e;
 }
@@ -306,13 +323,18 @@ static const struct token *cached(const struct endpoint *ep, const char *scope)
 static struct err *bearer(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
                           char **ret_value, bool *ret_fresh)
 {
+    __attribute__((cleanup(wipe_auto))) char *given = NULL;
     const struct token *t = cached(ep, scope);
 
     *ret_fresh = !t;
     if (!t) {
         struct token *made = NULL;
 
-        TRY(fetch(r, ep, repo, scope, &made));
+        TRY(fetch(r, ep, repo, scope, &made, &given));
+        if (given) {
+            *ret_value = xasprintf("Bearer %s", given);
+            return NULL;
+        }
         if (map_count(ep->tokens) >= LIMIT_REGISTRY_TOKENS) {
             map_free(ep->tokens);
             ep->tokens = map_new(token_free);
@@ -332,14 +354,10 @@ static struct err *authorization(struct registry *r, struct endpoint *ep, const 
     *ret_fresh = true;
     if (ep->scheme == CHALLENGE_NONE)
         return NULL;
-    TRY(auth_find(r->auth, ep->host, repo, &c));
-    if (c.registry_token) {
-        *ret_value = xasprintf("Bearer %s", c.registry_token);
-        return NULL;
-    }
     if (ep->scheme == CHALLENGE_BEARER)
         return bearer(r, ep, repo, scope, ret_value, ret_fresh);
-    *ret_value = credential_basic(&c);
+    TRY(find_credential(r, ep, repo, scope, &c));
+    *ret_value = c.registry_token ? xasprintf("Bearer %s", c.registry_token) : credential_basic(&c);
     return NULL;
 }
 

@@ -60,50 +60,6 @@ static void check_base(struct reading *r)
         strs_take(&s->notes, xasprintf("%s is not used: no PLUGIN_BASE_IMAGE_REGISTRY says what it is for", any));
 }
 
-static bool has_document(const struct settings *s)
-{
-    return s->docker_configs.n > 0 || secret_reveal(&s->docker_auth_config);
-}
-
-/* An application's id alone means an identity of the machine, which nothing here can ask. */
-static void check_identity(struct reading *r)
-{
-    struct settings *s = r->s;
-    const char *name = s->client_id ? reading_origin(r, "CLIENT_ID") : reading_origin(r, "TENANT_ID");
-    bool refused = secret_reveal(&s->client_certificate) || secret_reveal(&s->oidc_token); /* told already */
-
-    if (!name || s->username || secret_reveal(&s->client_secret) || refused || s->no_push)
-        return;
-    if (has_document(s)) {
-        strs_take(&s->notes,
-                  xasprintf("%s is not used: managed and workload identities are not supported by this version; "
-                            "the credentials are those of the docker configuration",
-                            name));
-        return;
-    }
-    reading_mistake(r,
-                    err_hint(err_new(ERR_SETTING,
-                                     "%s is set without CLIENT_SECRET: managed and workload identities are not "
-                                     "supported by this version",
-                                     name),
-                             "Set CLIENT_ID and CLIENT_SECRET, PLUGIN_USERNAME and PLUGIN_PASSWORD, or mount a docker "
-                             "configuration."));
-}
-
-/* The registry takes a service principal's id and secret as user name and password. */
-static void check_principal(struct reading *r)
-{
-    struct settings *s = r->s;
-    const char *secret = secret_reveal(&s->client_secret);
-
-    if (secret && !s->client_id)
-        reading_mistake(r, err_new(ERR_SETTING, "%s is set, but CLIENT_ID is not", reading_origin(r, "CLIENT_SECRET")));
-    if (!secret || !s->client_id || s->username || secret_reveal(&s->password))
-        return;
-    s->username = xstrdup(s->client_id);
-    secret_take(&s->password, xstrdup(secret));
-}
-
 static bool add_config(struct reading *r, const char *dir, const char *name)
 {
     AUTO_FREE char *path = name ? xasprintf("%s/%s", dir, name) : xstrdup(dir);
@@ -270,11 +226,9 @@ void settings_check_credentials(struct reading *r)
 
     check_secrets_dir(r);
     check_pair(r, "PLUGIN_USERNAME", s->username, "PLUGIN_PASSWORD", &s->password);
-    check_principal(r);
     check_base(r);
     find_configs(r);
     check_document(r);
-    check_identity(r);
     check_ca_file(r);
     check_certificates(r);
     check_client_certs(r);

@@ -157,7 +157,8 @@ static void read_secret_row(struct reading *r, const struct setting *row)
 
     for (size_t i = 0; i < SETTING_NAMES && row->names[i]; i++) {
         char *text = NULL;
-        struct err *e = secret_find(r, row->names[i], &text);
+        struct err *e =
+            secret_find(r, row->names[i], row->place == offsetof(struct settings, client_certificate), &text);
         if (!e && !text)
             continue;
         *origin = row->names[i];
@@ -238,6 +239,7 @@ struct err *settings_read(char *const *environ_entries, struct settings **ret)
     }
     settings_check(&r);
     settings_check_names(&r);
+    settings_check_azure(&r);
     settings_check_credentials(&r);
     settings_check_run_secrets(&r);
     settings_check_build_contexts(&r);

@@ -58,12 +58,20 @@ struct settings {
     char *snapshotter, *sandbox; /* COPYUP_SNAPSHOTTER, COPYUP_SANDBOX: "auto" or a name */
     struct strs ignore_paths;
     /* registry access */
-    char *username; /* for `registry`; a service principal's id if only that is given */
+    char *username; /* for `registry`; a service principal's id if it has a secret but no tenant is given */
     struct secret password;
     char *base_registry, *base_username;
     struct secret base_password;
     char *client_id, *tenant_id, *subscription_id, *authority_host;
-    struct secret client_secret, client_certificate, oidc_token;
+    struct secret client_secret, oidc_token;
+    struct secret client_certificate; /* PEM, or base64 of PEM or PKCS#12 */
+    struct secret client_certificate_password;
+    char *certificate_path; /* what it was read from, if at all */
+    bool send_certificate_chain;
+    char *federated_token_file;                      /* set only if it can be used */
+    char *identity_object_id, *identity_resource_id; /* of a managed identity */
+    char *identity_endpoint, *imds_endpoint;         /* of the service that gives its tokens */
+    struct secret identity_header;
     struct strs docker_configs;       /* paths of config.json / .dockerconfigjson files that exist */
     struct secret docker_auth_config; /* DOCKER_AUTH_CONFIG: the document itself */
     struct strs mirrors;

@@ -63,8 +63,10 @@ bool reading_asks(const struct reading *r, const struct setting *row);
 /* secret.c: takes text (malloc'ed; may be NULL). What was there is wiped. */
 void secret_take(struct secret *s, char *text);
 void secret_wipe(char *text);
-/* From NAME, NAME_FILE or PLUGIN_SECRETS_DIR/NAME; *ret_text stays NULL if it is in none of them. */
-struct err *secret_find(const struct reading *r, const char *name, char **ret_text);
+/* From NAME, NAME_FILE or PLUGIN_SECRETS_DIR/NAME; *ret_text stays NULL if it is in none of them. A file that is no
+ * text is taken as its base64 form where `binary` says that it may be one. */
+struct err *secret_find(const struct reading *r, const char *name, bool binary, char **ret_text);
+struct err *secret_from_file(const char *name, const char *path, bool binary, char **ret_text);
 
 /* check.c, names.c, credentials.c: what must fit together, and what follows from it. Mistakes go to r. */
 void settings_check(struct reading *r);
@@ -72,6 +74,8 @@ void settings_check_names(struct reading *r);
 void settings_check_credentials(struct reading *r);
 /* context.c */
 void settings_check_context(struct reading *r);
+/* azure.c */
+void settings_check_azure(struct reading *r);
 /* run_secrets.c */
 void settings_check_run_secrets(struct reading *r);
 void settings_check_build_contexts(struct reading *r);

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
         AUTO(credential_release) struct credential c = { 0 };
 
-        e = auth_find(a, hosts[i], "team/app", &c);
+        e = auth_find(a, hosts[i], "team/app", AUTH_PULL, &c);
         if (e && err_kind(e) != ERR_AUTH)
             abort();
         err_free(e);

@@ -162,7 +162,7 @@ static bool same(const char *a, const char *b)
 static void check_find(const struct auth *a, size_t i)
 {
     AUTO(credential_release) struct credential c = { 0 };
-    struct err *e = auth_find(a, finds[i].host, finds[i].path, &c);
+    struct err *e = auth_find(a, finds[i].host, finds[i].path, AUTH_PULL, &c);
 
     if (finds[i].error) {
         AUTO_FREE char *text = print(e);
@@ -195,7 +195,7 @@ static void test_find(void **state)
     /* what the settings give beats what a config has */
     auth_add_basic(a, "reg.example", "mine", "m", "the settings");
     AUTO(credential_release) struct credential c = { 0 };
-    assert_null(auth_find(a, "reg.example", "team/app", &c));
+    assert_null(auth_find(a, "reg.example", "team/app", AUTH_PULL, &c));
     assert_string_equal(c.username, "mine");
     assert_string_equal(c.origin, "the settings");
     AUTO_FREE char *basic = credential_basic(&c);
@@ -210,12 +210,12 @@ static void test_store(void **state)
 
     (void)state;
     assert_null(auth_add_docker_config(a, text, strlen(text), "config.json"));
-    struct err *e = auth_find(a, "reg.example", "x", &c);
+    struct err *e = auth_find(a, "reg.example", "x", AUTH_PULL, &c);
     assert_non_null(e);
     assert_int_equal(err_kind(e), ERR_AUTH);
     AUTO_FREE char *printed = print(e);
     assert_non_null(strstr(printed, "docker-credential-desktop"));
-    assert_null(auth_find(a, "other.example", "x", &c)); /* what the build does not touch does no harm */
+    assert_null(auth_find(a, "other.example", "x", AUTH_PULL, &c)); /* what the build does not touch does no harm */
     assert_null(c.origin);
 }
 
@@ -257,7 +257,7 @@ static void test_documents(void **state)
                 fail_msg("row %zu: %s", i, printed);
             continue;
         }
-        assert_null(auth_find(a, "reg.example", "x", &c));
+        assert_null(auth_find(a, "reg.example", "x", AUTH_PULL, &c));
         if (!same(c.username, rows[i].user))
             fail_msg("row %zu: user '%s'", i, c.username ? c.username : "none");
     }

@@ -51,6 +51,10 @@ static void test_artifact(void **state)
     AUTO_FREE char *none = report_artifact(&r);
     assert_non_null(strstr(none, "\t\t\"images\": null\n\t}\n}"));
     r = make_report(1);
+    r.portal_url = "https://portal.azure.com/#view/a%2Fb";
+    AUTO_FREE char *portal = report_artifact(&r);
+    assert_non_null(strstr(portal, "\"registryUrl\": \"https://portal.azure.com/#view/a%2Fb\","));
+    r = make_report(1);
     r.repo = "a&b<c>\"";
     AUTO_FREE char *escaped = report_artifact(&r);
     assert_non_null(strstr(escaped, "\"a\\u0026b\\u003cc\\u003e\\\":1.0\""));

@@ -183,8 +183,38 @@ static const struct {
       "the commit 'refs/heads/x' gets no automatic tag" },
 
     { "user name", { REPO, "PLUGIN_USERNAME=u", "PLUGIN_PASSWORD=p" }, SEC(password), "p" },
-    { "service principal's id", { REPO, "CLIENT_ID=c", "CLIENT_SECRET=s", "TENANT_ID=t" }, TEXT(username), "c" },
+    { "service principal without a tenant", { REPO, "CLIENT_ID=c", "CLIENT_SECRET=s" }, TEXT(username), "c" },
     { "service principal's secret", { REPO, "CLIENT_ID=c", "CLIENT_SECRET=s" }, SEC(password), "s" },
+    { "service principal with a tenant",
+      { REPO, "CLIENT_ID=c", "CLIENT_SECRET=s", "TENANT_ID=t" },
+      TEXT(username),
+      NULL },
+    { "secret by azidentity's name",
+      { REPO, "AZURE_CLIENT_ID=c", "AZURE_CLIENT_SECRET=s", "AZURE_TENANT_ID=t" },
+      SEC(client_secret),
+      "s" },
+    { "OIDC token", { REPO, "CLIENT_ID=c", "TENANT_ID=t", "PLUGIN_OIDC_TOKEN_ID=o" }, SEC(oidc_token), "o" },
+    { "certificate",
+      { REPO, "CLIENT_ID=c", "TENANT_ID=t", "CLIENT_CERTIFICATE=QUJD" },
+      SEC(client_certificate),
+      "QUJD" },
+    { "certificate as PEM",
+      { REPO, "CLIENT_ID=c", "TENANT_ID=t", "CLIENT_CERTIFICATE=-----BEGIN X-----\n" },
+      SEC(client_certificate),
+      "-----BEGIN X-----\n" },
+    { "workload identity",
+      { REPO, "AZURE_CLIENT_ID=c", "AZURE_TENANT_ID=t", "AZURE_FEDERATED_TOKEN_FILE=/t" },
+      TEXT(federated_token_file),
+      "/t" },
+    { "workload identity without a client id",
+      { REPO, "AZURE_TENANT_ID=t", "AZURE_FEDERATED_TOKEN_FILE=/t" },
+      TEXT(federated_token_file),
+      NULL },
+    { "managed identity", { REPO, "AZURE_CLIENT_ID=c", "TENANT_ID=t" }, TEXT(client_id), "c" },
+    { "certificate without a tenant, no push",
+      { REPO, "CLIENT_ID=c", "CLIENT_CERTIFICATE=QUJD", "PLUGIN_NO_PUSH=true" },
+      TEXT(client_id),
+      "c" },
     { "user name before service principal",
       { REPO, "CLIENT_ID=c", "CLIENT_SECRET=s", "PLUGIN_USERNAME=u", "PLUGIN_PASSWORD=p" },
       SEC(password),
@@ -321,12 +351,17 @@ static const struct {
     { "user name alone", { REPO, "PLUGIN_USERNAME=u" }, { "PLUGIN_USERNAME is set, but PLUGIN_PASSWORD is not" } },
     { "password alone", { REPO, "PLUGIN_PASSWORD=geheim" }, { "PLUGIN_PASSWORD is set, but PLUGIN_USERNAME is not" } },
     { "secret alone", { REPO, "CLIENT_SECRET=geheim" }, { "CLIENT_SECRET is set, but CLIENT_ID is not" } },
-    { "managed identity",
-      { REPO, "AZURE_CLIENT_ID=c", "TENANT_ID=t" },
-      { "AZURE_CLIENT_ID", "managed", "CLIENT_SECRET" } },
-    { "tenant alone", { REPO, "TENANT_ID=t" }, { "TENANT_ID" } },
-    { "certificate", { REPO, "CLIENT_ID=c", "CLIENT_CERTIFICATE=geheim" }, { "CLIENT_CERTIFICATE cannot be used" } },
-    { "OIDC", { REPO, "AZURE_CLIENT_ID=c", "PLUGIN_OIDC_TOKEN_ID=geheim" }, { "PLUGIN_OIDC_TOKEN_ID cannot be used" } },
+    { "certificate without a tenant",
+      { REPO, "CLIENT_ID=c", "CLIENT_CERTIFICATE=QUJD" },
+      { "CLIENT_CERTIFICATE is set, but TENANT_ID is not" } },
+    { "certificate that is none",
+      { REPO, "CLIENT_ID=c", "TENANT_ID=t", "CLIENT_CERTIFICATE=geheim!" },
+      { "CLIENT_CERTIFICATE is '***'" } },
+    { "OIDC without ids",
+      { REPO, "PLUGIN_OIDC_TOKEN_ID=geheim" },
+      { "PLUGIN_OIDC_TOKEN_ID is set, but CLIENT_ID and TENANT_ID are not" } },
+    { "tenant that leads elsewhere", { REPO, "TENANT_ID=x/../y" }, { "TENANT_ID is 'x/../y'" } },
+    { "client that leads elsewhere", { REPO, "AZURE_CLIENT_ID=a&b" }, { "AZURE_CLIENT_ID is 'a&b'" } },
     { "base image registry alone", { REPO, "PLUGIN_DOCKER_REGISTRY=r" }, { "PLUGIN_DOCKER_REGISTRY is set" } },
     { "base image without password",
       { REPO, "PLUGIN_BASE_IMAGE_REGISTRY=r", "PLUGIN_BASE_IMAGE_USERNAME=u" },
@@ -568,14 +603,13 @@ static void test_docker_configs(void **state)
     AUTO_FREE char *set_named_dir = setting("PLUGIN_DOCKER_CONFIG", dir);
     AUTO_FREE char *set_dir = setting("DOCKER_CONFIG", docker);
     AUTO_FREE char *want = xasprintf("%s|%s", mounted, in_home);
-    const char *const env[] = { REPO, set_home, set_named, set_dir, "AZURE_CLIENT_ID=c", NULL };
+    const char *const env[] = { REPO, set_home, set_named, set_dir, NULL };
     const char *const env_dir[] = { REPO, set_named_dir, NULL };
     struct settings *s = NULL;
 
     assert_null(read_env(env, &s));
     AUTO_FREE char *have = joined(&s->docker_configs);
     assert_string_equal(have, want);
-    assert_int_equal(s->notes.n, 1); /* the identity is not used */
     settings_free(s);
     assert_null(read_env(env_dir, &s));
     assert_string_equal(s->docker_configs.items[0], mounted);

@@ -1,0 +1,20 @@
+"""The tests, by what they are about. Each module has run(suite)."""
+from . import identities, places, refusals
+
+SECRETS_AT_LEAST = 30
+
+
+def no_leaks(suite):
+    """Nothing that was secret in any run so far stands in any output or file of it, at the highest verbosity."""
+    outputs = "\n".join(suite.runner.all_output)
+    bad = ["%s... is in an output" % s[:12] for s in sorted(suite.world.secrets) if s in outputs]
+    if not suite.args.names and len(suite.world.secrets) < SECRETS_AT_LEAST:
+        bad.append("only %d secrets were looked for" % len(suite.world.secrets))
+    suite.say("no secret in any output", bad)
+
+
+def run_all(suite):
+    for module in (identities, refusals, places):
+        module.run(suite)
+    no_leaks(suite)
+    suite.say("the fixture itself is sound", suite.world.broken)
