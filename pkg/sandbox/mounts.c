@@ -355,7 +355,8 @@ static struct err *mount_scratch(struct mounter *m)
     for (size_t i = 0; i < m->orders->mounts.n; i++) /* each file takes whole pages */
         bytes += m->orders->mounts.items[i].len + SCRATCH_FILE_BYTES;
     (void)snprintf(data, sizeof(data), "mode=700,size=%llu", (unsigned long long)bytes);
-    TRY(mount_fs(m, "tmpfs", "/dev", MS_NOSUID | MS_NODEV | MS_NOEXEC, data));
+    /* Not MS_NOEXEC: a here-document may be a program. */
+    TRY(mount_fs(m, "tmpfs", "/dev", MS_NOSUID | MS_NODEV, data));
     return path_open(m->root_fd, "/dev", O_RDONLY | O_DIRECTORY, 0, &m->scratch_fd);
 }
 
