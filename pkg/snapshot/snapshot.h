@@ -80,8 +80,7 @@ struct commit_opts {
     enum snapshot_mode mode;
     struct owner new_files; /* OWNER_RECORDED: owner of files without a record that the step made (the USER of a RUN) */
     int64_t clamp_mtime_s;  /* later times become this (SOURCE_DATE_EPOCH); INT64_MAX = keep */
-    const struct strs
-        *ignore; /* paths ("a/b", no leading '/') that are not part of the layer, with all below; may be NULL */
+    const struct strs *ignore; /* paths ("/a/b" or "a/b") that are not part of the layer, with all below; may be NULL */
 };
 struct commit_stats {
     uint64_t entries, whiteouts, file_bytes; /* what went into the layer */

@@ -38,7 +38,18 @@ struct layer_writer *layer_writer_new(const struct commit_opts *opts, struct sin
 
 bool layer_writer_ignores(const struct layer_writer *w, const char *path)
 {
-    return w->opts->ignore && strs_has(w->opts->ignore, path);
+    const struct strs *ignore = w->opts->ignore;
+
+    for (size_t i = 0; ignore && i < ignore->n; i++) {
+        const char *p = ignore->items[i] + strspn(ignore->items[i], "/");
+        size_t n = strlen(p);
+
+        while (n && p[n - 1] == '/')
+            n--;
+        if (n && strncmp(path, p, n) == 0 && path[n] == '\0')
+            return true;
+    }
+    return false;
 }
 
 /* ---- reading what an entry needs ---- */
