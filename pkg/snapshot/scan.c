@@ -13,7 +13,7 @@
  * order; then the same for each of its directories. */
 struct record {
     uint64_t ino, size, rdev, attributes; /* attributes: a hash, of directories only */
-    struct timespec mtime, ctime;
+    struct timespec mtime, ctime, birth;  /* birth: zero where the file system has none */
     struct owner owner;
     mode_t mode;
     uint32_t name_len;
@@ -192,6 +192,24 @@ static struct err *find_owner(struct scan *s, int dir_fd, const char *name, cons
     return NULL;
 }
 
+/* An inode number is given again at once to the next new file: what tells the two apart is when they were made. */
+static struct err *look_for_birth(int dir_fd, const char *name, const char *path, struct timespec *ret)
+{
+    struct statx sx;
+
+    if (statx(dir_fd, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &sx) < 0)
+        return err_sys(errno, "cannot look at '%s'", path);
+    *ret = (struct timespec){ 0 };
+    if (sx.stx_mask & STATX_BTIME)
+        *ret = (struct timespec){ .tv_sec = sx.stx_btime.tv_sec, .tv_nsec = sx.stx_btime.tv_nsec };
+    return NULL;
+}
+
+static bool is_same_file(const struct record *old, const struct stat *st, const struct timespec *birth)
+{
+    return old->ino == st->st_ino && (old->mode & S_IFMT) == (st->st_mode & S_IFMT) && same_time(&old->birth, birth);
+}
+
 static bool is_untouched(const struct record *old, const struct stat *st)
 {
     return old->ino == st->st_ino && old->mode == st->st_mode && same_time(&old->ctime, &st->st_ctim);
@@ -206,7 +224,8 @@ static struct err *look(struct scan *s, int dir_fd, const char *name, const char
 
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return err_sys(errno, "cannot look at '%s'", path);
-    bool same_file = old && old->rec.ino == st.st_ino && (old->rec.mode & S_IFMT) == (st.st_mode & S_IFMT);
+    TRY(look_for_birth(dir_fd, name, path, &r.birth));
+    bool same_file = old && is_same_file(&old->rec, &st, &r.birth);
     if (same_file && is_untouched(&old->rec, &st) && !(s->o->noted && owner_table_get(s->o->noted, path, &noted))) {
         r.owner = old->rec.owner;
         r.attributes = old->rec.attributes;
