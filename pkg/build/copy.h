@@ -49,5 +49,7 @@ struct copy_stats {
  * .dockerignore" where that is why, and the nearest existing name as a hint). A wildcard may match nothing, as with
  * BuildKit. */
 MUST_USE struct err *copy_into(int to_fd, const struct copy_spec *spec, struct copy_stats *ret_stats);
+/* What the image has in the way of a path that the user wrote becomes ERR_DOCKERFILE: not the pod's fault. */
+MUST_USE struct err *copy_blame(struct err *e);
 
 #endif

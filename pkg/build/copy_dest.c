@@ -6,8 +6,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define MAX_LINKS 255 /* as BuildKit follows */
-
 struct err *copy_blame(struct err *e)
 {
     switch (err_errno(e)) {
@@ -39,69 +37,12 @@ void copy_pop(struct buf *path, size_t len)
         path->data[len] = '\0';
 }
 
-static void pop_component(struct buf *path)
-{
-    const char *slash = path->len ? memrchr(path->data, '/', path->len) : NULL;
-
-    copy_pop(path, slash ? (size_t)(slash - path->data) : 0);
-}
-
-/* If the end of `real` is a symlink, its target goes before `todo`. */
-static struct err *follow(const struct copier *c, struct buf *real, struct buf *todo, int *links)
-{
-    char target[LIMIT_PATH_BYTES + 1];
-    AUTO_CLOSE int fd = -1;
-    struct stat st;
-
-    TRY(path_open_if_exists(c->to_fd, real->data, O_PATH | O_NOFOLLOW, &fd));
-    if (fd < 0)
-        return NULL;
-    if (fstat(fd, &st) < 0)
-        return err_sys(errno, "cannot look at '/%s'", real->data);
-    if (!S_ISLNK(st.st_mode))
-        return NULL;
-    ssize_t n = readlinkat(fd, "", target, sizeof(target) - 1);
-    if (n < 0 || ++*links > MAX_LINKS || todo->len > (size_t)LIMIT_PATH_BYTES * 4)
-        return err_sys(n < 0 ? errno : ELOOP, "cannot follow '/%s'", real->data);
-    target[n] = '\0';
-    AUTO_FREE char *rest = buf_steal(todo);
-    buf_printf(todo, "%s/%s", target, rest);
-    pop_component(real);
-    if (*target == '/')
-        copy_pop(real, 0);
-    return NULL;
-}
-
 struct err *copy_resolve(const struct copier *c, const char *path, char **ret_real)
 {
-    AUTO(buf_release) struct buf real = BUF_INIT, todo = BUF_INIT;
-    int links = 0;
-
-    if (c->link) {
-        AUTO_FREE char *clean = path_join("/", path);
-
-        *ret_real = xstrdup(clean + 1);
-        return NULL;
-    }
-    buf_puts(&todo, path);
-    for (;;) {
-        const char *s = buf_str(&todo);
-        size_t skip = strspn(s, "/"), n = strcspn(s + skip, "/");
-        AUTO_FREE char *name = xstrndup(s + skip, n);
-        AUTO_FREE char *rest = xstrdup(s + skip + n);
-
-        if (!n)
-            break;
-        buf_clear(&todo);
-        buf_puts(&todo, rest);
-        if (strcmp(name, "..") == 0) {
-            pop_component(&real);
-        } else if (strcmp(name, ".") != 0) {
-            (void)copy_push(&real, name);
-            TRY(copy_blame(follow(c, &real, &todo, &links)));
-        }
-    }
-    *ret_real = buf_steal(&real);
+    if (!c->link)
+        return copy_blame(path_resolve(c->to_fd, path, ret_real));
+    AUTO_FREE char *clean = path_join("/", path);
+    *ret_real = xstrdup(clean + 1);
     return NULL;
 }
 

@@ -27,15 +27,12 @@ struct copier {
 
 /* ---- copy_dest.c ---- */
 
-/* The path without symlinks that `path` leads to inside the root ("" = the root); what does not exist stays as written.
- */
+/* path_resolve() in the destination; with --link the path as it is written. */
 MUST_USE struct err *copy_resolve(const struct copier *c, const char *path, char **ret_real);
 /* Makes the directory `real` and what is missing above it, with --chown's owner. Not a directory: ERR_DOCKERFILE. */
 MUST_USE struct err *copy_mkdirs(const struct copier *c, const char *real, mode_t mode, int *ret_fd);
 /* Removes dir_fd/name so that something that is no directory can take its place. */
 MUST_USE struct err *copy_clear(const struct copier *c, int dir_fd, const char *name);
-/* A path that the user wrote was in the way: not the pod's fault. */
-MUST_USE struct err *copy_blame(struct err *e);
 
 /* ---- copy_entry.c ---- */
 

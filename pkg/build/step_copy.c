@@ -133,11 +133,13 @@ static struct err *date_dirs(int root_fd, const struct strs *paths, int64_t seco
 static struct err *make_workdir(struct build *b, int root_fd, const struct step *step)
 {
     struct made made = { .owners = b->o.sandbox->owners };
+    AUTO_FREE char *real = NULL;
     AUTO_CLOSE int fd = -1;
 
+    TRY(copy_blame(path_resolve(root_fd, step->dir, &real)));
     if (*step->user)
         TRY(user_lookup_chown(root_fd, step->user, &made.owner.uid, &made.owner.gid));
-    struct err *e = path_mkdirs(root_fd, step->dir, 0755, give_dir, &made, &fd);
+    struct err *e = copy_blame(path_mkdirs(root_fd, real, 0755, give_dir, &made, &fd));
     if (!e && b->o.epoch_set)
         e = date_dirs(root_fd, &made.paths, b->o.created_s);
     strs_release(&made.paths);

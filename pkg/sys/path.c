@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#define MAX_LINKS 255 /* as BuildKit follows */
+
 /* "." for the root itself: openat2 refuses "" */
 static const char *relative(const char *path)
 {
@@ -171,4 +173,59 @@ struct path_fd path_of_fd(int fd)
 
     (void)snprintf(p.text, sizeof(p.text), "/proc/self/fd/%d", fd);
     return p;
+}
+
+/* ---- where a path leads to ---- */
+
+/* If the end of `real` is a symlink, its target goes before `todo`. */
+static struct err *follow(int root_fd, struct buf *real, struct buf *todo, int *links)
+{
+    char target[LIMIT_PATH_BYTES + 1];
+    AUTO_CLOSE int fd = -1;
+    struct stat st;
+
+    TRY(path_open_if_exists(root_fd, buf_str(real), O_PATH | O_NOFOLLOW, &fd));
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) < 0)
+        return err_sys(errno, "cannot look at '/%s'", buf_str(real));
+    if (!S_ISLNK(st.st_mode))
+        return NULL;
+    ssize_t n = readlinkat(fd, "", target, sizeof(target) - 1);
+    if (n < 0 || ++*links > MAX_LINKS || todo->len > (size_t)LIMIT_PATH_BYTES * 4)
+        return err_sys(n < 0 ? errno : ELOOP, "cannot follow '/%s'", buf_str(real));
+    target[n] = '\0';
+    AUTO_FREE char *rest = buf_steal(todo);
+    buf_printf(todo, "%s/%s", target, rest);
+    pop_component(real, 0);
+    if (*target == '/')
+        buf_clear(real);
+    return NULL;
+}
+
+struct err *path_resolve(int root_fd, const char *path, char **ret_real)
+{
+    AUTO(buf_release) struct buf real = BUF_INIT, todo = BUF_INIT;
+    int links = 0;
+
+    buf_puts(&todo, path);
+    for (;;) {
+        const char *s = buf_str(&todo);
+        size_t skip = strspn(s, "/"), n = strcspn(s + skip, "/");
+        AUTO_FREE char *name = xstrndup(s + skip, n);
+        AUTO_FREE char *rest = xstrdup(s + skip + n);
+
+        if (!n)
+            break;
+        buf_clear(&todo);
+        buf_puts(&todo, rest);
+        if (strcmp(name, "..") == 0) {
+            pop_component(&real, 0);
+        } else if (strcmp(name, ".") != 0) {
+            buf_printf(&real, "%s%s", real.len ? "/" : "", name);
+            TRY(follow(root_fd, &real, &todo, &links));
+        }
+    }
+    *ret_real = buf_steal(&real);
+    return NULL;
 }

@@ -18,6 +18,10 @@ MUST_USE struct err *path_open_if_exists(int root_fd, const char *path, int flag
 /* Opens the directory that holds path's last component (symlinks before it are followed inside the root) and gives that
  * component's name (malloc'ed; the caller frees). The root itself has no name: ERR_BUG. */
 MUST_USE struct err *path_open_parent(int root_fd, const char *path, int *ret_dir_fd, char **ret_name);
+/* The path without symlinks that `path` leads to inside the root, without a leading '/' ("" = the root); what does not
+ * exist stays as it is written, also behind a symlink that leads nowhere. Too many symlinks: err_errno() is ELOOP. The
+ * caller frees. */
+MUST_USE struct err *path_resolve(int root_fd, const char *path, char **ret_real);
 /* mkdir -p inside the root: makes what is missing with `mode` (not reduced by the umask) and calls made(ctx, fd, path)
  * for each directory it made (made may be NULL). A symlink to a directory on the way is followed. Returns the
  * directory. */

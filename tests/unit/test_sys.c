@@ -82,6 +82,47 @@ static void test_mkdirs_and_escape(void **state)
     assert_int_equal(out, -1);
 }
 
+static void test_resolve(void **state)
+{
+    static const struct {
+        const char *path, *real; /* real NULL: too many symlinks */
+    } rows[] = {
+        { "", "" },
+        { "/", "" },
+        { "a/b", "a/b" },
+        { "/a//./b/", "a/b" },
+        { "a/../../x", "x" },
+        { "abs", "a/b" },
+        { "abs/../c", "a/c" },
+        { "up/b", "a/b" },
+        { "twice/b", "a/b" },
+        { "lost", "no/where" }, /* what is not there stays as it is written */
+        { "lost/x", "no/where/x" },
+        { "none/x/y", "none/x/y" },
+        { "loop/x", NULL },
+    };
+    AUTO_CLOSE int root = -1, fd = -1;
+
+    (void)state;
+    must(path_mkdirs(tmp_fd, "resolve/a/b", 0755, NULL, NULL, &fd));
+    must(path_open(tmp_fd, "resolve", O_PATH | O_DIRECTORY, 0, &root));
+    assert_int_equal(symlinkat("/a/b", root, "abs"), 0);
+    assert_int_equal(symlinkat("../../../a", root, "up"), 0);
+    assert_int_equal(symlinkat("up", root, "twice"), 0);
+    assert_int_equal(symlinkat("/no/where", root, "lost"), 0);
+    assert_int_equal(symlinkat("loop", root, "loop"), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO_FREE char *real = NULL;
+        struct err *e = path_resolve(root, rows[i].path, &real);
+
+        if (!rows[i].real)
+            assert_int_equal(err_errno(e), ELOOP);
+        else if (e || strcmp(real, rows[i].real) != 0)
+            fail_msg("path_resolve('%s') = '%s', want '%s'", rows[i].path, real, rows[i].real);
+        err_free(e);
+    }
+}
+
 static void test_atomic_write(void **state)
 {
     AUTO_FREE char *path = xasprintf("%s/new/dir/file", tmp_path);
@@ -325,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clean),
         cmocka_unit_test(test_mkdirs_and_escape),
+        cmocka_unit_test(test_resolve),
         cmocka_unit_test(test_atomic_write),
         cmocka_unit_test(test_sparse_copy),
         cmocka_unit_test(test_recorded_owner),
