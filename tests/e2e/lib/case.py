@@ -44,9 +44,9 @@ class Folder:
         return text
 
     def bases(self):
-        """The base images that the Dockerfile names."""
-        found = set(re.findall(r"@(?:AUTH_)?REGISTRY@/base/([a-z-]+)", self.read("Dockerfile")))
-        return found & (set(bases.MAKERS) | {"debian"})
+        """The base images that the Dockerfile names, the last one first: it is likely to be that of the image."""
+        found = re.findall(r"@(?:AUTH_)?REGISTRY@/base/([a-z-]+)", self.read("Dockerfile"))
+        return [b for b in dict.fromkeys(reversed(found)) if b in bases.MAKERS or b == "debian"]
 
     def make_context(self, context, uid, as_user=False):
         """The context belongs to the user, as a cloned repository does; `prepare` is root's, or the user's."""

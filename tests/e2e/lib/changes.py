@@ -230,7 +230,7 @@ def write_config(path, text, config, base):
 
 
 def find_base(known, config):
-    """The base image with most layers below this one; none: scratch."""
+    """The base image with most layers below this one, of those the first; none: scratch."""
     fitting = [b for b in known if b.ids and b.is_below(config)]
     return max(fitting, key=lambda b: len(b.ids), default=Base())
 

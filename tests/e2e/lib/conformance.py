@@ -78,7 +78,7 @@ class Case(case.Folder):
     def judge_image(self):
         reader = {"layout": image.read_layout, "archive": image.read_archive}[self.output]
         config, layers = reader(self.image)[:2]
-        base = changes.find_base(self.world.known, config)
+        base = changes.find_base([self.world.known[b] for b in self.bases()], config)
         tree = changes.tree_of(layers, base)
         text = self.fill(self.read("image.json")) if self.has("image.json") else None
         if self.update:
