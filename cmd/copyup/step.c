@@ -78,6 +78,7 @@ static struct err *make_plan(struct step_ctx *c)
         TRY(platform_parse(c->s->platforms.items[0], &opts.target_platform));
     platform_normalize(&opts.target_platform);
     TRY(plan_new(c->df, &opts, &c->plan));
+    TRY(plan_rehearse(c->plan, false, NULL)); /* before anything is fetched */
     return find_epoch(c);
 }
 

@@ -27,6 +27,9 @@ struct err *build_run(const struct build_opts *opts, struct build **ret)
     b->stages = xcalloc(opts->plan->n_stages, sizeof(*b->stages));
     config_format_time(opts->created_s, b->created);
     TRY(check_runs(opts));
+    TRY(stages_plan(b));
+    if (opts->planned)
+        TRY(opts->planned(opts->planned_ctx));
     TRY(stage_build(b, opts->plan->target));
     TRY(image_assemble(b));
     *ret = steal(&b);

@@ -1,7 +1,7 @@
 /* build.h - walks the plan: fetches bases, runs the steps of the stages that are needed, assembles the image, pushes or
- * exports it. Knows neither environment variables nor printing: everything comes in through struct build_opts,
- * everything is told through struct progress. One build at a time per struct build; its own worker threads are its
- * business. */
+ * exports it. All stages are planned before the first step is executed, so that mistakes cost no time. Knows neither
+ * environment variables nor printing: everything comes in through struct build_opts, everything is told through struct
+ * progress. One build at a time per struct build; its own worker threads are its business. */
 #ifndef BUILD_BUILD_H
 #define BUILD_BUILD_H
 
@@ -52,6 +52,10 @@ struct build_opts { /* all borrowed */
     const struct progress *progress;
     const struct limits *limits;
     struct cancel *cancel;
+
+    /* Called once all stages are planned, before the first step; an error ends the build. NULL: nobody asks. */
+    struct err *(*planned)(void *ctx);
+    void *planned_ctx;
 
     enum snapshot_mode snapshot_mode;
     struct compress_opts compress;

@@ -30,7 +30,7 @@ struct base_image {
 };
 
 struct stage_run {
-    bool done;
+    bool planned, done;
     struct base_image *base; /* NULL: scratch or a stage */
     struct stage_plan plan;
     struct image_config config; /* with history and diff ids of the steps so far */
@@ -109,6 +109,8 @@ void run_mounts_free(struct run_mounts *m);
 DEFINE_CLEANUP(struct run_mounts *, run_mounts_free);
 
 /* stage.c */
+/* Plans all needed stages, before anything is executed. */
+MUST_USE struct err *stages_plan(struct build *b);
 MUST_USE struct err *stage_build(struct build *b, size_t index);
 /* The stage's root file system, made on first use. */
 MUST_USE struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret);

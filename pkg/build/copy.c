@@ -87,7 +87,7 @@ static char *link_target(const struct copy_spec *s, const char *path)
 static struct err *missing(const struct copy_spec *s, const char *path)
 {
     const char *where = s->from_image ? "the source image or stage" : "the build context";
-    struct err *e = err_new(ERR_DOCKERFILE, "'%s' not found in %s", path, where);
+    struct err *e = err_blame(err_new(ERR_DOCKERFILE, "'%s' not found in %s", path, where), path);
     AUTO_FREE char *there = NULL, *like = NULL, *target = link_target(s, path);
 
     if (s->ignore)

@@ -16,6 +16,10 @@ static struct err *explain_from(const struct build *b, const char *name, struct 
             buf_printf(&names, "%s%s", names.len ? ", " : "", b->o.plan->stages[i].name);
     e = err_set_kind(err_wrap(e, "--from=%s names no stage, and no image of that name could be used", name),
                      ERR_DOCKERFILE);
+    e = err_blame(e, name);
+    const char *near = plan_near_stage(b->o.plan, name);
+    if (near)
+        return err_hint(e, "Did you mean the stage '%s'?", near);
     return err_hint(e, "The named stages are: %s.", names.len ? buf_str(&names) : "none");
 }
 

@@ -1,9 +1,8 @@
+#include "base/suggest.h"
 #include "build/build_priv.h"
 
 #include <string.h>
 #include <time.h>
-
-#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static int64_t now_ms(void)
 {
@@ -13,26 +12,90 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static struct srcpos place_of(const struct build *b, int line)
+/* ---- what the stages will do ---- */
+
+static struct err *plan_ahead(struct build *b, size_t index);
+
+/* A base that cannot be had may be a misspelt stage, or one of the names that everybody uses. */
+static struct err *explain_base(const struct build *b, const char *text, struct err *e)
 {
-    return df_place(b->o.plan->df, line);
+    static const char *const common[] = { "alpine", "busybox", "debian", "ubuntu", "fedora", "golang",
+                                          "node",   "python",  "ruby",   "rust",   "nginx",  "php" };
+    AUTO_FREE char *name = xstrndup(text, strcspn(text, ":@"));
+    const char *near = e ? plan_near_stage(b->o.plan, text) : NULL;
+
+    if (e && !near)
+        near = suggest(name, common, sizeof(common) / sizeof(common[0]));
+    return near ? err_hint(err_wrap(e, "cannot start from '%s'", text), "Did you mean '%s'?", near) : e;
+}
+
+static struct err *plan_from_image(struct build *b, size_t index)
+{
+    const struct plan_stage *ps = &b->o.plan->stages[index];
+    struct stage_run *st = &b->stages[index];
+
+    TRY(explain_base(b, ps->image, base_get(b, ps->image, &ps->platform, &st->base)));
+    if (strcmp(st->base->config.platform.os, "windows") == 0)
+        return err_new(ERR_DOCKERFILE, "image '%s' is for Windows, which needs a Windows node to build on", ps->image);
+    return plan_stage(b->o.plan, index, &st->base->config, NULL, &st->plan);
+}
+
+static struct err *plan_from_stage(struct build *b, size_t index)
+{
+    const size_t base = b->o.plan->stages[index].base_stage;
+
+    TRY(plan_ahead(b, base));
+    return plan_stage(b->o.plan, index, &b->stages[base].plan.config, &b->stages[base].plan, &b->stages[index].plan);
+}
+
+static struct err *plan_from_scratch(struct build *b, size_t index)
+{
+    struct image_config nothing = { 0 };
+
+    config_init(&nothing, &b->o.plan->stages[index].platform);
+    struct err *e = plan_stage(b->o.plan, index, &nothing, NULL, &b->stages[index].plan);
+    config_release(&nothing);
+    return e;
+}
+
+/* The steps of a stage. Of a base image this needs the configuration alone. */
+static struct err *plan_ahead(struct build *b, size_t index)
+{
+    static struct err *(*const from[])(struct build *, size_t) = {
+        [PLAN_BASE_SCRATCH] = plan_from_scratch,
+        [PLAN_BASE_STAGE] = plan_from_stage,
+        [PLAN_BASE_IMAGE] = plan_from_image,
+        [PLAN_BASE_NAMED] = plan_from_scratch, /* its files are copied by the first step of the plan */
+    };
+    const struct plan_stage *ps = &b->o.plan->stages[index];
+
+    if (b->stages[index].planned)
+        return NULL;
+    const struct df_instr *i = &b->o.plan->df->instrs[ps->first];
+    TRY(df_at(b->o.plan->df, i, err_blame(from[ps->base](b, index), i->arg)));
+    b->stages[index].planned = true;
+    return NULL;
+}
+
+struct err *stages_plan(struct build *b)
+{
+    for (size_t k = 0; k < b->o.plan->n_stages; k++)
+        if (b->o.plan->stages[k].needed)
+            TRY(plan_ahead(b, k));
+    return NULL;
 }
 
 /* ---- where the stage starts from ---- */
 
 static struct err *start_from_image(struct build *b, size_t index)
 {
-    const struct plan_stage *ps = &b->o.plan->stages[index];
     struct stage_run *st = &b->stages[index];
 
-    TRY(base_get(b, ps->image, &ps->platform, &st->base));
-    if (strcmp(st->base->config.platform.os, "windows") == 0)
-        return err_new(ERR_DOCKERFILE, "image '%s' is for Windows, which needs a Windows node to build on", ps->image);
     st->format = st->base->manifest.format;
     config_copy(&st->config, &st->base->config);
     for (size_t i = 0; i < st->base->manifest.n_layers; i++)
         vec_push(&st->layers, base_layer(st->base, i));
-    return plan_stage(b->o.plan, index, &st->base->config, NULL, &st->plan);
+    return NULL;
 }
 
 static struct err *start_from_stage(struct build *b, size_t index)
@@ -45,7 +108,7 @@ static struct err *start_from_stage(struct build *b, size_t index)
     config_copy(&st->config, &from->config);
     for (size_t i = 0; i < from->layers.n; i++)
         vec_push(&st->layers, from->layers.items[i]);
-    return plan_stage(b->o.plan, index, &from->config, &from->plan, &st->plan);
+    return NULL;
 }
 
 static struct err *start_from_scratch(struct build *b, size_t index)
@@ -53,8 +116,7 @@ static struct err *start_from_scratch(struct build *b, size_t index)
     struct stage_run *st = &b->stages[index];
 
     st->format = IMAGE_FORMAT_DOCKER;
-    strs_add(&st->config.env, DEFAULT_PATH);
-    return plan_stage(b->o.plan, index, &st->config, NULL, &st->plan);
+    return NULL;
 }
 
 static struct err *stage_start(struct build *b, size_t index)
@@ -63,13 +125,13 @@ static struct err *stage_start(struct build *b, size_t index)
         [PLAN_BASE_SCRATCH] = start_from_scratch,
         [PLAN_BASE_STAGE] = start_from_stage,
         [PLAN_BASE_IMAGE] = start_from_image,
-        [PLAN_BASE_NAMED] = start_from_scratch, /* its files are copied by the first step of the plan */
+        [PLAN_BASE_NAMED] = start_from_scratch,
     };
     const struct plan_stage *ps = &b->o.plan->stages[index];
-    const struct srcpos pos = place_of(b, b->o.plan->df->instrs[ps->first].line);
 
+    TRY(plan_ahead(b, index));
     config_init(&b->stages[index].config, &ps->platform);
-    return err_at(start[ps->base](b, index), &pos);
+    return df_at(b->o.plan->df, &b->o.plan->df->instrs[ps->first], start[ps->base](b, index));
 }
 
 static struct err *rootfs_of_base(struct build *b, const struct base_image *base, struct rootfs **ret)
@@ -154,7 +216,6 @@ static struct err *do_step(struct build *b, size_t index, const struct step *ste
 static struct err *show_step(struct build *b, size_t index, const struct step *step, const struct progress_step *show)
 {
     const struct progress *p = b->o.progress;
-    const struct srcpos pos = place_of(b, step->line);
     int64_t start = now_ms();
 
     b->now = *show;
@@ -165,7 +226,7 @@ static struct err *show_step(struct build *b, size_t index, const struct step *s
     end.layer_bytes = b->now.layer_bytes;
     end.duration_ms = now_ms() - start;
     p->end(p->ctx, &end, e != NULL);
-    return err_at(e, &pos);
+    return df_at_line(b->o.plan->df, step->line, e);
 }
 
 static size_t count_steps(const struct stage_plan *sp)

@@ -113,6 +113,14 @@ struct err *df_at(const struct dockerfile *df, const struct df_instr *i, struct 
     return blame_lines(df, i->line, i->end_line, e);
 }
 
+struct err *df_at_line(const struct dockerfile *df, int line, struct err *e)
+{
+    for (size_t k = 0; e && k < df->n_instrs; k++)
+        if (df->instrs[k].line == line)
+            return df_at(df, &df->instrs[k], e);
+    return blame_lines(df, line, line, e);
+}
+
 static const struct df_flag *last_flag(const struct df_instr *i, const char *name)
 {
     for (size_t k = i->n_flags; k > 0; k--)

@@ -117,6 +117,8 @@ struct srcpos df_place(const struct dockerfile *df, int line);
 /* Adds the place of the instruction: what the error blames (err_blame) within its lines, else its first line. NULL
  * stays NULL. */
 MUST_USE struct err *df_at(const struct dockerfile *df, const struct df_instr *i, struct err *e);
+/* The same for the instruction that begins in that line. */
+MUST_USE struct err *df_at_line(const struct dockerfile *df, int line, struct err *e);
 /* The flag's value ("" for a bare one), or NULL if it was not given. For flags given several times see flags. */
 const char *df_flag(const struct df_instr *i, const char *name);
 /* A true or false flag: false if it was not given. */

@@ -91,8 +91,10 @@ static const char *lookup(const struct lexer *lx, const char *name)
 {
     const char *value = lx->o->env ? vars_get(lx->o->env, name) : NULL;
 
-    if (!value && lx->o->unmatched && !strs_has(lx->o->unmatched, name))
-        strs_add(lx->o->unmatched, name);
+    struct strs *unmatched = value ? NULL : lx->o->unmatched;
+
+    if (unmatched && unmatched->n < LIMIT_UNSET_NAMES && !strs_has(unmatched, name))
+        strs_add(unmatched, name);
     return value;
 }
 
@@ -402,7 +404,7 @@ struct err *words_expand(const char *text, const struct words_opts *opts, char *
 
     strs_release(&words);
     if (e)
-        return err_wrap(e, "cannot expand '%.200s'", text);
+        return err_blame(err_wrap(e, "cannot expand '%.200s'", text), text);
     *ret_text = buf_steal(&out);
     return NULL;
 }
@@ -416,5 +418,5 @@ struct err *words_split(const char *text, const struct words_opts *opts, struct 
     for (size_t i = 0; !e && i < words.n; i++)
         strs_add(ret_words, words.items[i]);
     strs_release(&words);
-    return err_wrap(e, "cannot split '%.200s' into words", text);
+    return err_blame(err_wrap(e, "cannot split '%.200s' into words", text), text);
 }

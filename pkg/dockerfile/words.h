@@ -20,7 +20,8 @@ struct words_opts {
     bool plain_quotes;      /* quotes are characters like all others (here-document bodies) */
     bool raw_escapes;       /* keep escapes */
     bool keep_unset;        /* $names that are not set stay as written */
-    struct strs *unmatched; /* if not NULL: names that were used but not set are added (each once) */
+    struct strs *unmatched; /* if not NULL: names that were used but not set are added (each once,
+                             * up to LIMIT_UNSET_NAMES) */
 };
 
 /* One word: the text after expansion; the caller frees. Errors are ERR_DOCKERFILE without a place. */

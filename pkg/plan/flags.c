@@ -33,13 +33,21 @@ static struct err *check_network(const struct df_instr *i)
                     "A build in a pod has the pod's network: use --network=default or --network=none.");
 }
 
+static struct err *not_executed(const struct df_instr *i, const struct df_flag *flag)
+{
+    AUTO_FREE char *token = xasprintf("--%s", flag->name);
+    struct err *e =
+        err_new(ERR_DOCKERFILE, "%s --%s is not supported by this version", df_keyword(i->kind), flag->name);
+
+    return err_blame(err_hint(e, "Nothing is ignored silently: remove the flag, or build with a version that has it."),
+                     token);
+}
+
 struct err *flags_check(const struct df_instr *i)
 {
     for (size_t f = 0; f < i->n_flags; f++)
         if (!is_executed(i->kind, i->flags[f].name))
-            return err_hint(err_new(ERR_DOCKERFILE, "%s --%s is not supported by this version", df_keyword(i->kind),
-                                    i->flags[f].name),
-                            "Nothing is ignored silently: remove the flag, or build with a version that has it.");
+            return not_executed(i, &i->flags[f]);
     if (i->kind == DF_RUN)
         return check_network(i);
     return remote_check_words(i);

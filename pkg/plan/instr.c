@@ -80,7 +80,7 @@ static struct err *meta_stopsignal(struct stage_state *s, const struct df_instr 
 
     TRY(state_expand(s, i->arg, &text));
     if (!signal_valid(text))
-        return err_hint(err_new(ERR_DOCKERFILE, "'%s' is not a signal", text),
+        return err_hint(err_blame(err_new(ERR_DOCKERFILE, "'%s' is not a signal", text), text),
                         "Give a name such as SIGTERM or a number such as 15.");
     replace(&s->config.stop_signal, xstrdup(text));
     done(s, i, text);
@@ -107,12 +107,15 @@ static void add_once(struct strs *list, struct map *set, const char *text)
 static struct err *meta_expose(struct stage_state *s, const struct df_instr *i)
 {
     AUTO(strs_release) struct strs sorted = { 0 }, words = { 0 }, ports = { 0 };
-    const struct words_opts opts = { .env = &s->env, .escape = s->plan->df->escape };
+    const struct words_opts opts = state_words(s);
+    struct err *e = NULL;
 
     strs_copy(&sorted, &i->words);
     strs_sort(&sorted);
-    for (size_t n = 0; n < sorted.n; n++)
-        TRY(words_split(sorted.items[n], &opts, &words));
+    for (size_t n = 0; !e && n < sorted.n; n++)
+        e = words_split(sorted.items[n], &opts, &words);
+    state_take_undefined(s, false); /* BuildKit does not look at them here */
+    TRY(e);
     for (size_t n = 0; n < words.n; n++)
         TRY(ports_parse(words.items[n], &ports));
     for (size_t n = 0; n < ports.n; n++)

@@ -71,9 +71,11 @@ static struct err *mount_source(const struct stage_state *s, struct step_mount *
 
 static struct err *add_mount(const struct stage_state *s, const char *text, size_t n_agents, struct step_mount *m)
 {
-    const struct words_opts opts = { .env = &s->env, .escape = s->plan->df->escape };
+    const struct words_opts opts = state_words(s);
+    struct err *e = df_expand_mount(text, &opts, &m->m);
 
-    TRY(df_expand_mount(text, &opts, &m->m));
+    state_take_undefined(s, true);
+    TRY(e);
     m->id = mount_id(&m->m);
     TRY(mount_source(s, m));
     return err_wrap(mount_target(s, m, n_agents), "RUN --mount=%s cannot be used", text);

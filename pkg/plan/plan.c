@@ -74,9 +74,9 @@ static struct err *set_platform(const struct plan *p, struct plan_stage *st, con
     if (flag)
         TRY(words_expand(flag, &opts, &text));
     if (flag && !*text)
-        return err_new(ERR_DOCKERFILE, "FROM --platform is empty after its variables were replaced");
+        return err_blame(err_new(ERR_DOCKERFILE, "FROM --platform is empty after its variables were replaced"), flag);
     if (flag)
-        TRY(platform_parse(text, &named));
+        TRY(err_blame(platform_parse(text, &named), flag));
     if (st->base == PLAN_BASE_STAGE)
         st->platform = p->stages[st->base_stage].platform;
     else
@@ -98,7 +98,7 @@ static struct err *add_stage(struct plan *p, size_t first)
     if (st->replaced)
         base_of_context(p, st, context);
     else
-        TRY(set_base(p, st, base));
+        TRY(err_blame(set_base(p, st, base), from->arg));
     p->n_stages++; /* from here on plan_free() knows what it holds */
     st->name = from->stage_name ? xstrdup(from->stage_name) : NULL;
     return set_platform(p, st, from);
@@ -117,10 +117,8 @@ static struct err *add_stages(struct plan *p)
     TRY(vars_global(p, first));
     p->stages = xcalloc(df->n_instrs - first, sizeof(*p->stages));
     for (size_t k = first; k < df->n_instrs; k++) {
-        const struct srcpos pos = df_place(df, df->instrs[k].line);
-
         if (df->instrs[k].kind == DF_FROM)
-            TRY(err_at(add_stage(p, k), &pos));
+            TRY(df_at(df, &df->instrs[k], add_stage(p, k)));
         else if (!p->stages[p->n_stages - 1].replaced)
             p->stages[p->n_stages - 1].last = k + 1;
     }
@@ -140,6 +138,9 @@ static struct err *set_target(struct plan *p)
     struct err *e = err_new(ERR_DOCKERFILE, "there is no stage '%s' in '%s'", p->opts.target, p->df->name);
     if (!names.len)
         return err_hint(e, "Its stages have no names: give a number, or no target for the last one.");
+    const char *near = plan_near_stage(p, p->opts.target);
+    if (near)
+        return err_hint(e, "Did you mean '%s'? Its named stages are: %s.", near, buf_str(&names));
     return err_hint(e, "Its named stages are: %s.", buf_str(&names));
 }
 
@@ -192,10 +193,9 @@ static struct err *mark_triggers(struct plan *p, const struct plan_stage *base, 
 {
     for (size_t k = base->first; k < base->last; k++) {
         const struct df_instr *i = &p->df->instrs[k];
-        const struct srcpos pos = df_place(p->df, i->line);
 
         if (i->trigger)
-            TRY(err_at(mark_instr(p, i->trigger, index), &pos));
+            TRY(df_at(p->df, i, mark_instr(p, i->trigger, index)));
     }
     return NULL;
 }
@@ -226,9 +226,9 @@ static struct err *mark(struct plan *p, size_t index)
         TRY(mark_triggers(p, &p->stages[st->base_stage], index));
     }
     for (size_t k = st->first; k < st->last; k++) {
-        const struct srcpos pos = df_place(p->df, p->df->instrs[k].line);
+        const struct df_instr *i = &p->df->instrs[k];
 
-        TRY(err_at(mark_instr(p, &p->df->instrs[k], index), &pos));
+        TRY(df_at(p->df, i, mark_instr(p, i, index)));
     }
     return NULL;
 }

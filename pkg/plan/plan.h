@@ -20,13 +20,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a watcher sees of an instruction that is about to be planned. All borrowed, for the time of the call. */
+struct plan_moment {
+    const struct plan *plan;
+    size_t stage;
+    const struct df_instr *instr;      /* the FROM's line is its line if it is a trigger of the base */
+    const struct image_config *config; /* as it is before the instruction */
+    const struct vars *env;            /* variables visible to it: ENV and ARG */
+    const struct strs *args;           /* names that ARG declares, with and without a value */
+    bool base_known;                   /* false: what the base image sets is not in env and config */
+};
+
+/* Who wants to judge what is planned: pkg/lint. */
+struct plan_watch {
+    void *ctx;
+    void (*base)(void *ctx, const struct plan_moment *m);  /* a stage begins: instr is its FROM, config the base's */
+    void (*instr)(void *ctx, const struct plan_moment *m); /* an instruction of the stage, or a trigger of its base */
+    void (*undefined)(void *ctx, const struct plan_moment *m,
+                      const char *name); /* it uses a variable that is not set */
+};
+
 struct plan_opts {
     struct strs build_args; /* NAME=VALUE */
     struct strs contexts;   /* named contexts, NAME=PLACE: see plan_source */
     const char *target;     /* stage name or number; NULL or "" = the last */
     struct platform target_platform, build_platform;
     bool target_given; /* target_platform was asked for: the image says that it is for it, whatever its base says */
+    const struct plan_watch *watch; /* told of all that plan_stage() plans; NULL: nobody. Borrowed */
 };
+
+struct plan;
 
 enum plan_base { PLAN_BASE_SCRATCH, PLAN_BASE_STAGE, PLAN_BASE_IMAGE, PLAN_BASE_NAMED };
 
@@ -91,6 +114,9 @@ MUST_USE struct err *plan_new(const struct dockerfile *df, const struct plan_opt
 void plan_free(struct plan *p);
 DEFINE_CLEANUP(struct plan *, plan_free);
 
+/* The variables that FROM sees: platform arguments and the ARGs before the first FROM. opts: as for plan_new(). */
+MUST_USE struct err *plan_globals(const struct dockerfile *df, const struct plan_opts *opts, struct vars *ret_env);
+
 /* Where a named context lies: the text behind "NAME=". Borrowed. */
 const char *plan_context_place(const struct plan *p, size_t index);
 /* Who knows the time of PLAN_EPOCH_CONTEXT or PLAN_EPOCH_SOURCE says it before plan_stage(): stages that declare
@@ -99,6 +125,9 @@ void plan_set_epoch(struct plan *p, const int64_t *seconds);
 /* The stage that `COPY --from=text` means: by name (any case, the last of that name) or number. False: it is no stage.
  */
 bool plan_find_stage(const struct plan *p, const char *text, size_t *ret_index);
+
+/* The name of the stage that was probably meant, NULL if none is similar. Borrowed. */
+const char *plan_near_stage(const struct plan *p, const char *text);
 
 enum step_kind { STEP_META, STEP_RUN, STEP_COPY, STEP_WORKDIR };
 
@@ -160,5 +189,9 @@ MUST_USE struct err *plan_stage(const struct plan *p, size_t index, const struct
 /* Adds the whole environment of a RUN: ENV, ARG, proxies from the build arguments, PATH. */
 void plan_run_env(const struct plan *p, const struct stage_plan *sp, const struct step *step, struct strs *ret_env);
 void stage_plan_release(struct stage_plan *sp);
+
+/* Plans the needed stages (or all) without asking for their base images, to find what is wrong before anything is
+ * fetched: mistakes that no base image could mend, the first of each stage, joined. watch may be NULL. */
+MUST_USE struct err *plan_rehearse(const struct plan *p, bool all, const struct plan_watch *watch);
 
 #endif

@@ -9,18 +9,31 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/* A stage that is planned without its base image. */
+struct rehearsal {
+    bool unknown;        /* an image is below it: what it sets is not known */
+    bool doubt;          /* what comes from here on may be wrong: something depended on the unknown, or is a mistake */
+    struct err *mistake; /* the first certain one */
+};
+
 /* The state while the instructions of one stage are gone through. */
 struct stage_state {
     const struct plan *plan;
     const struct image_config *base;
     struct image_config config;
-    struct map *env_at;          /* name -> its index in config.env, as a pointer of 1 + index */
-    struct vars env;             /* ENV and ARG together: the last assignment of a name wins */
-    struct strs args;            /* names declared by ARG, in order */
-    struct strs arg_texts;       /* of each " NAME=VALUE" as it is now, for the history of RUN; "" for a proxy */
-    struct map *declared;        /* name -> its index in args, as a pointer of 1 + index */
-    struct map *ports, *volumes; /* those of config as sets */
-    bool cmd_here;               /* CMD was given in this stage */
+    struct map *env_at;             /* name -> its index in config.env, as a pointer of 1 + index */
+    struct vars env;                /* ENV and ARG together: the last assignment of a name wins */
+    struct strs args;               /* names declared by ARG, in order */
+    struct strs arg_texts;          /* of each " NAME=VALUE" as it is now, for the history of RUN; "" for a proxy */
+    struct map *declared;           /* name -> its index in args, as a pointer of 1 + index */
+    struct map *ports, *volumes;    /* those of config as sets */
+    bool cmd_here;                  /* CMD was given in this stage */
+    size_t index;                   /* of the stage */
+    const struct df_instr *instr;   /* the one in progress */
+    const struct plan_watch *watch; /* may be NULL */
+    bool base_known;
+    struct strs *undefined;      /* names used but not set, until they are told */
+    struct rehearsal *rehearsal; /* NULL: this is not one */
     struct step *steps;
     size_t n_steps, cap_steps;
 };
@@ -32,8 +45,15 @@ struct step *state_add(struct stage_state *s, enum step_kind kind, const struct 
 MUST_USE struct err *state_expand(const struct stage_state *s, const char *text, char **ret_text);
 MUST_USE struct err *state_expand_list(const struct stage_state *s, const struct strs *in, struct strs *ret_out);
 
+/* How words of instructions are expanded now. state_take_undefined() is to be called behind, also after an error: it
+ * tells the watcher which variables were not set. */
+struct words_opts state_words(const struct stage_state *s);
+void state_take_undefined(const struct stage_state *s, bool tell);
+
 /* vars.c */
 bool vars_is_proxy(const char *name);
+/* Arguments that tell the builder something and are no variables of the stage. */
+bool vars_is_told_builder(const char *name);
 /* Global variables before the first FROM: platform arguments and the ARGs that stand there. */
 MUST_USE struct err *vars_global(struct plan *p, size_t n_instrs);
 /* The ARGs of one instruction, set in env. */

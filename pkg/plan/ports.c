@@ -12,7 +12,7 @@ struct port_range {
 
 static struct err *bad_port(const char *word, const char *why)
 {
-    return err_hint(err_new(ERR_DOCKERFILE, "'%s' is not a port: %s", word, why),
+    return err_hint(err_blame(err_new(ERR_DOCKERFILE, "'%s' is not a port: %s", word, why), word),
                     "Write PORT, PORT/tcp, PORT/udp or FIRST-LAST/PROTOCOL with ports up to 65535.");
 }
 

@@ -1,6 +1,7 @@
 /* sources.c - what a --from or a FROM names besides stages above it: named contexts, stages by number, images. */
 #include "plan/plan_priv.h"
 
+#include "base/suggest.h"
 #include "oci/ref.h"
 
 #include <string.h>
@@ -69,6 +70,24 @@ char *plan_context_image(const struct plan *p, size_t index)
     return strncmp(place, LAYOUT_SCHEME, strlen(LAYOUT_SCHEME)) == 0 ? xstrdup(place) : NULL;
 }
 
+const char *plan_near_stage(const struct plan *p, const char *text)
+{
+    AUTO_FREE const char **names = xcalloc(p->n_stages, sizeof(*names));
+    size_t n = 0;
+
+    for (size_t k = 0; k < p->n_stages; k++)
+        if (p->stages[k].name)
+            names[n++] = p->stages[k].name;
+    return suggest(text, names, n);
+}
+
+static struct err *suggest_stage(const struct plan *p, const char *text, struct err *e)
+{
+    const char *near = e ? plan_near_stage(p, text) : NULL;
+
+    return near ? err_hint(e, "Did you mean the stage '%s'?", near) : e;
+}
+
 static struct err *image_source(const struct plan *p, const char *text, struct plan_source *ret)
 {
     AUTO(ref_release) struct ref ref = { 0 };
@@ -80,7 +99,8 @@ static struct err *image_source(const struct plan *p, const char *text, struct p
         return err_hint(err_new(ERR_DOCKERFILE, "variables are not replaced in --from=%s", text),
                         "Write FROM with the variable and AS NAME above, with its ARG before the first FROM, and copy "
                         "from that NAME.");
-    TRY(err_wrap(ref_parse(text, &ref), "--from=%s is neither a stage nor an image", text));
+    struct err *e = err_wrap(ref_parse(text, &ref), "--from=%s is neither a stage nor an image", text);
+    TRY(suggest_stage(p, text, e));
     *ret = (struct plan_source){ .kind = PLAN_SOURCE_IMAGE, .image = xstrdup(text) };
     return NULL;
 }
@@ -96,7 +116,7 @@ struct err *plan_find_source(const struct plan *p, const char *text, struct plan
             s.image = plan_context_image(p, s.index);
             s.kind = s.image ? PLAN_SOURCE_IMAGE : PLAN_SOURCE_NAMED;
         } else {
-            return image_source(p, text, ret);
+            return err_blame(image_source(p, text, ret), text);
         }
     }
     *ret = s;

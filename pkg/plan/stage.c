@@ -15,9 +15,44 @@ struct step *state_add(struct stage_state *s, enum step_kind kind, const struct 
     return st;
 }
 
+static struct plan_moment moment(const struct stage_state *s)
+{
+    return (struct plan_moment){ .plan = s->plan,
+                                 .stage = s->index,
+                                 .instr = s->instr,
+                                 .config = &s->config,
+                                 .env = &s->env,
+                                 .args = &s->args,
+                                 .base_known = s->base_known };
+}
+
+struct words_opts state_words(const struct stage_state *s)
+{
+    return (struct words_opts){ .env = &s->env, .escape = s->plan->df->escape, .unmatched = s->undefined };
+}
+
+void state_take_undefined(const struct stage_state *s, bool tell)
+{
+    const struct plan_moment m = moment(s);
+
+    if (s->rehearsal && !s->base_known && s->undefined->n)
+        s->rehearsal->doubt = true;
+    for (size_t k = 0; k < s->undefined->n; k++) {
+        const char *name = s->undefined->items[k];
+
+        if (tell && s->watch && !map_get(s->declared, name) && !vars_is_told_builder(name))
+            s->watch->undefined(s->watch->ctx, &m, name);
+    }
+    strs_release(s->undefined);
+}
+
 struct err *state_expand(const struct stage_state *s, const char *text, char **ret_text)
 {
-    return words_expand(text, &(struct words_opts){ .env = &s->env, .escape = s->plan->df->escape }, ret_text);
+    const struct words_opts opts = state_words(s);
+    struct err *e = words_expand(text, &opts, ret_text);
+
+    state_take_undefined(s, true);
+    return e;
 }
 
 struct err *state_expand_list(const struct stage_state *s, const struct strs *in, struct strs *ret_out)
@@ -31,25 +66,45 @@ struct err *state_expand_list(const struct stage_state *s, const struct strs *in
     return NULL;
 }
 
+static struct err *run_instr(struct stage_state *s, const struct df_instr *i)
+{
+    s->instr = i;
+    TRY(flags_check(i));
+    const struct plan_moment m = moment(s);
+
+    if (s->watch)
+        s->watch->instr(s->watch->ctx, &m);
+    return state_instr(s, i);
+}
+
 /* ONBUILD of the base: as if the instructions stood right after the FROM */
-static struct err *run_triggers(struct stage_state *s, const struct strs *triggers, const struct srcpos *from)
+static struct err *run_triggers(struct stage_state *s, const struct strs *triggers, const struct df_instr *from)
 {
     for (size_t k = 0; k < triggers->n; k++) {
         struct df_instr *i = NULL;
-        struct err *e = dockerfile_parse_trigger(triggers->items[k], from, &i);
+        struct err *e = dockerfile_parse_trigger(triggers->items[k], NULL, &i);
 
         if (!e) {
-            i->line = from->line;
-            e = flags_check(i);
+            i->line = i->end_line = from->line;
+            e = run_instr(s, i);
         }
-        if (!e)
-            e = state_instr(s, i);
         df_instr_free(i);
-        if (e)
-            return err_at(
-                err_wrap(e, "cannot execute 'ONBUILD %s' of the base of line %d", triggers->items[k], from->line),
-                from);
+        TRY(df_at(s->plan->df, from,
+                  err_wrap(e, "cannot execute 'ONBUILD %s' of the base of line %d", triggers->items[k], from->line)));
     }
+    return NULL;
+}
+
+/* A rehearsal goes on after a mistake, but what follows from one, or from an unknown variable, is none. */
+static struct err *rehearsal_error(struct rehearsal *r, struct err *e)
+{
+    if (!e)
+        return NULL;
+    if (r->doubt)
+        err_free(e);
+    else
+        r->mistake = e;
+    r->doubt = true;
     return NULL;
 }
 
@@ -59,10 +114,9 @@ static struct err *run_instructions(struct stage_state *s, const struct plan_sta
 
     for (size_t k = stage->first + 1; k < stage->last; k++) {
         const struct df_instr *i = &df->instrs[k];
-        const struct srcpos pos = df_place(df, i->line);
+        struct err *e = df_at(df, i, run_instr(s, i));
 
-        TRY(err_at(flags_check(i), &pos));
-        TRY(err_at(state_instr(s, i), &pos));
+        TRY(s->rehearsal ? rehearsal_error(s->rehearsal, e) : e);
     }
     return NULL;
 }
@@ -101,6 +155,17 @@ static void inherit_vars(struct stage_state *s, const struct stage_plan *below)
     vars_set_all(&s->env, &s->config.env);
     for (size_t k = 0; below && k < below->args.n; k++)
         state_declare(s, below->args.items[k]);
+}
+
+/* The stage begins; its configuration is the base's. */
+static void tell_base(struct stage_state *s)
+{
+    s->instr = &s->plan->df->instrs[s->plan->stages[s->index].first];
+    struct plan_moment m = moment(s);
+
+    m.config = s->base;
+    if (s->watch)
+        s->watch->base(s->watch->ctx, &m);
 }
 
 /* What a stage sees before its first instruction, as BuildKit has it: a PATH in every image, an absolute working
@@ -147,27 +212,82 @@ static void finish_state(struct stage_state *s, struct stage_plan *ret)
     *ret = (struct stage_plan){ s->steps, s->n_steps, s->config, s->env, s->args };
 }
 
-struct err *plan_stage(const struct plan *p, size_t index, const struct image_config *base,
-                       const struct stage_plan *below, struct stage_plan *ret)
+static struct err *run_stage(struct stage_state *s, const struct stage_plan *below)
 {
-    const struct plan_stage *stage = &p->stages[index];
-    const struct srcpos from = df_place(p->df, p->df->instrs[stage->first].line);
-    struct stage_state s = { .plan = p, .base = base };
+    const struct plan_stage *stage = &s->plan->stages[s->index];
+    const struct df_instr *from = &s->plan->df->instrs[stage->first];
+
+    start_state(s, stage, below);
+    tell_base(s);
+    if (stage->base == PLAN_BASE_NAMED)
+        copy_context(s, stage);
+    struct err *e = run_triggers(s, &s->base->onbuild, from);
+    if (s->rehearsal)
+        e = rehearsal_error(s->rehearsal, e);
+    return e ? e : run_instructions(s, stage);
+}
+
+static struct err *plan_with(struct stage_state *s, const struct stage_plan *below, struct stage_plan *ret)
+{
+    AUTO(strs_release) struct strs undefined = { 0 };
     struct stage_plan sp;
 
-    start_state(&s, stage, below);
-    if (stage->base == PLAN_BASE_NAMED)
-        copy_context(&s, stage);
-    struct err *e = run_triggers(&s, &base->onbuild, &from);
-    if (!e)
-        e = run_instructions(&s, stage);
-    finish_state(&s, &sp);
+    s->undefined = &undefined;
+    struct err *e = run_stage(s, below);
+    finish_state(s, &sp);
     if (e) {
         stage_plan_release(&sp);
         return e;
     }
     *ret = sp;
     return NULL;
+}
+
+struct err *plan_stage(const struct plan *p, size_t index, const struct image_config *base,
+                       const struct stage_plan *below, struct stage_plan *ret)
+{
+    struct stage_state s = { .plan = p, .base = base, .index = index, .watch = p->opts.watch, .base_known = true };
+
+    return plan_with(&s, below, ret);
+}
+
+/* ---- without base images ---- */
+
+static void rehearse_stage(const struct plan *p, size_t index, const struct plan_watch *watch, struct stage_plan *plans,
+                           struct rehearsal *all)
+{
+    const struct plan_stage *stage = &p->stages[index];
+    const struct stage_plan *from = stage->base == PLAN_BASE_STAGE ? &plans[stage->base_stage] : NULL;
+    struct image_config nothing = { 0 };
+    struct rehearsal *r = &all[index];
+    struct stage_state s = { .plan = p, .index = index, .watch = watch, .rehearsal = r };
+
+    config_init(&nothing, &stage->platform);
+    if (from)
+        *r = (struct rehearsal){ .unknown = all[stage->base_stage].unknown, .doubt = all[stage->base_stage].doubt };
+    else
+        r->unknown = stage->base == PLAN_BASE_IMAGE;
+    s.base = from ? &from->config : &nothing;
+    s.base_known = !r->unknown;
+    err_free(plan_with(&s, from, &plans[index])); /* all of them are in r */
+    config_release(&nothing);
+}
+
+struct err *plan_rehearse(const struct plan *p, bool all, const struct plan_watch *watch)
+{
+    AUTO_FREE struct stage_plan *plans = xcalloc(p->n_stages, sizeof(*plans));
+    AUTO_FREE struct rehearsal *stages = xcalloc(p->n_stages, sizeof(*stages));
+    struct err *mistakes = NULL;
+
+    for (size_t k = 0; k < p->n_stages; k++) {
+        if (!all && !p->stages[k].needed)
+            continue;
+        rehearse_stage(p, k, watch, plans, stages);
+        mistakes = err_join(mistakes, stages[k].mistake);
+    }
+    for (size_t k = 0; k < p->n_stages; k++)
+        stage_plan_release(&plans[k]);
+    return mistakes;
 }
 
 static void step_release(struct step *st)

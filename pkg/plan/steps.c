@@ -1,6 +1,7 @@
 #include "plan/plan_priv.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 /* What a RUN with here-documents runs: the one document as the shell's script, or as a program if it starts with #!;
  * else the line with its documents, for the shell to read. */
@@ -118,11 +119,14 @@ static struct err *copy_files(struct stage_state *s, const struct df_instr *i, s
     st->files = i->n_heredocs ? xcalloc(i->n_heredocs, sizeof(*st->files)) : NULL;
     for (size_t n = 0; n < i->n_heredocs; n++) {
         const struct df_heredoc *h = &i->heredocs[n];
-        const struct words_opts opts = { .env = &s->env, .escape = '\\', .plain_quotes = true };
+        struct words_opts opts = state_words(s);
         char *data = NULL;
 
-        if (h->expand)
-            TRY(words_expand(h->content, &opts, &data));
+        opts.escape = '\\';
+        opts.plain_quotes = true;
+        struct err *e = h->expand ? words_expand(h->content, &opts, &data) : NULL;
+        state_take_undefined(s, true);
+        TRY(e);
         st->files[st->n_files++] = (struct step_file){ xstrdup(h->name), data ? data : xstrdup(h->content) };
     }
     return NULL;
@@ -152,8 +156,12 @@ static bool flag_on(const struct df_instr *i, const char *name)
 
 static struct err *copy_flags(const struct stage_state *s, const struct df_instr *i, struct step *st)
 {
+    mode_t mode;
+
     TRY(expand_flag(s, i, "chown", &st->chown));
     TRY(expand_flag(s, i, "chmod", &st->chmod));
+    if (st->chmod)
+        TRY(err_blame(df_chmod(st->chmod, S_IFREG | 0644, &mode), st->chmod));
     TRY(expand_flag(s, i, "checksum", &st->checksum));
     for (size_t f = 0; f < i->n_flags; f++) {
         char *pattern;
@@ -195,9 +203,11 @@ struct err *state_copy(struct stage_state *s, const struct df_instr *i)
     TRY(state_expand(s, i->arg, &dest));
     st->dest = join_dir(state_workdir_now(s), dest);
     if (st->sources.n + st->n_files > 1 && st->dest[strlen(st->dest) - 1] != '/')
-        return err_hint(err_new(ERR_DOCKERFILE, "%s with several sources needs a destination that is a directory",
-                                df_keyword(i->kind)),
-                        "Let the destination end with '/'.");
+        return err_blame(
+            err_hint(err_new(ERR_DOCKERFILE, "%s with several sources needs a destination that is a directory",
+                             df_keyword(i->kind)),
+                     "Let the destination end with '/'."),
+            i->arg);
     st->created_by = history_copy(st, dest);
     return NULL;
 }

@@ -49,8 +49,10 @@ static const char *target_name(const struct plan *p)
 }
 
 /* The value of `ARG name[=default]`: --build-arg, else the default expanded with env, else what was inherited. */
-static struct err *arg_value(const struct plan *p, const struct vars *env, const struct df_pair *pair, char **ret_value)
+static struct err *arg_value(const struct plan *p, const struct vars *env, const struct df_pair *pair,
+                             struct strs *undefined, char **ret_value)
 {
+    const struct words_opts opts = { .env = env, .escape = p->df->escape, .unmatched = undefined };
     const char *given = vars_get(&p->build_args, pair->name);
 
     if (!given && !pair->value)
@@ -59,7 +61,7 @@ static struct err *arg_value(const struct plan *p, const struct vars *env, const
     if (given)
         *ret_value = xstrdup(given);
     else if (pair->value)
-        return words_expand(pair->value, &(struct words_opts){ .env = env, .escape = p->df->escape }, ret_value);
+        return words_expand(pair->value, &opts, ret_value);
     return NULL;
 }
 
@@ -68,7 +70,7 @@ struct err *vars_declare(const struct plan *p, const struct df_instr *i, struct 
     for (size_t n = 0; n < i->n_pairs; n++) {
         AUTO_FREE char *value = NULL;
 
-        TRY(arg_value(p, env, &i->pairs[n], &value));
+        TRY(arg_value(p, env, &i->pairs[n], NULL, &value));
         if (value)
             vars_set(env, i->pairs[n].name, value);
     }
@@ -82,16 +84,31 @@ struct err *vars_global(struct plan *p, size_t n_instrs)
     set_predefined(p, "TARGETSTAGE", target_name(p));
     for (size_t k = 0; k < n_instrs; k++) {
         const struct df_instr *i = &p->df->instrs[k];
-        const struct srcpos pos = df_place(p->df, i->line);
 
         if (i->kind == DF_ARG)
-            TRY(err_at(vars_declare(p, i, &p->global_env), &pos));
+            TRY(df_at(p->df, i, vars_declare(p, i, &p->global_env)));
     }
     return NULL;
 }
 
-/* Arguments that tell the builder something and are no variables of the stage. */
-static bool is_told_builder(const char *name)
+struct err *plan_globals(const struct dockerfile *df, const struct plan_opts *opts, struct vars *ret_env)
+{
+    struct plan p = { .df = df, .opts = *opts };
+    size_t n = 0;
+
+    vars_set_all(&p.build_args, &opts->build_args);
+    while (n < df->n_instrs && df->instrs[n].kind != DF_FROM)
+        n++;
+    struct err *e = vars_global(&p, n);
+    vars_release(&p.build_args);
+    if (e)
+        vars_release(&p.global_env);
+    else
+        *ret_env = p.global_env;
+    return e;
+}
+
+bool vars_is_told_builder(const char *name)
 {
     return strcmp(name, "BUILDKIT_SBOM_SCAN_CONTEXT") == 0 || strcmp(name, "BUILDKIT_SBOM_SCAN_STAGE") == 0;
 }
@@ -151,8 +168,11 @@ struct err *state_arg(struct stage_state *s, const struct df_instr *i)
         AUTO_FREE char *value = NULL;
         const char *name = i->pairs[n].name;
 
-        TRY(arg_value(s->plan, &s->env, &i->pairs[n], &value));
-        if (value && !is_told_builder(name))
+        struct err *e = arg_value(s->plan, &s->env, &i->pairs[n], s->undefined, &value);
+
+        state_take_undefined(s, true);
+        TRY(e);
+        if (value && !vars_is_told_builder(name))
             state_set(s, name, value);
         state_declare(s, name);
         buf_printf(&history, " %s", name);
