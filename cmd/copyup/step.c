@@ -15,7 +15,8 @@
 struct step_ctx {
     const struct settings *s;
     struct dockerfile *df;
-    struct plan *plan;
+    struct plan **plans; /* one a platform */
+    size_t n_plans;
     struct context *context;
     struct wire_run *run;
     struct limits limits;
@@ -49,43 +50,58 @@ static void add_epoch(const struct settings *s, struct strs *args)
         strs_take(args, xasprintf("SOURCE_DATE_EPOCH=%lld", (long long)s->source_date_epoch));
 }
 
-static struct err *find_epoch(struct step_ctx *c)
+static struct err *find_epoch(struct step_ctx *c, struct plan *plan)
 {
-    if (c->plan->epoch.kind == PLAN_EPOCH_SOURCE)
+    if (plan->epoch.kind == PLAN_EPOCH_SOURCE)
         return err_hint(err_new(ERR_DOCKERFILE, "SOURCE_DATE_EPOCH: the time of '%s' is not known to this version",
-                                c->plan->epoch.source),
+                                plan->epoch.source),
                         "Give the seconds since 1970 as a number.");
-    if (c->plan->epoch.kind == PLAN_EPOCH_NONE || c->plan->epoch.kind == PLAN_EPOCH_TIME)
+    if (plan->epoch.kind == PLAN_EPOCH_NONE || plan->epoch.kind == PLAN_EPOCH_TIME)
         return NULL;
-    progress_line(&c->printer,
-                  "note: SOURCE_DATE_EPOCH is as if it was not set: the context that it names has no time");
-    plan_set_epoch(c->plan, NULL);
+    if (c->n_plans == 1)
+        progress_line(&c->printer,
+                      "note: SOURCE_DATE_EPOCH is as if it was not set: the context that it names has no time");
+    plan_set_epoch(plan, NULL);
     return NULL;
 }
 
+/* The plan for one platform; NULL: for what the base image is for. */
+static struct err *add_plan(struct step_ctx *c, struct plan_opts *opts, const char *platform)
+{
+    opts->build_platform = platform_host();
+    opts->target_platform = opts->build_platform;
+    opts->target_given = platform != NULL;
+    if (platform)
+        TRY(platform_parse(platform, &opts->target_platform));
+    platform_normalize(&opts->target_platform);
+    TRY(plan_new(c->df, opts, &c->plans[c->n_plans]));
+    c->n_plans++;
+    TRY(plan_rehearse(c->plans[c->n_plans - 1], false, NULL)); /* before anything is fetched */
+    return find_epoch(c, c->plans[c->n_plans - 1]);
+}
+
 /* What is to be done, once the Dockerfile is read. */
-static struct err *make_plan(struct step_ctx *c)
+static struct err *make_plans(struct step_ctx *c)
 {
     AUTO(strs_release) struct strs args = { 0 };
+    const struct strs *platforms = &c->s->platforms;
+
     resolve_build_args(c->s, &args);
     add_epoch(c->s, &args);
     struct plan_opts opts = { .build_args = args, .contexts = c->s->build_contexts, .target = c->s->target };
 
-    opts.build_platform = platform_host();
-    opts.target_platform = opts.build_platform;
-    opts.target_given = c->s->platforms.n > 0;
-    if (opts.target_given)
-        TRY(platform_parse(c->s->platforms.items[0], &opts.target_platform));
-    platform_normalize(&opts.target_platform);
-    TRY(plan_new(c->df, &opts, &c->plan));
-    TRY(plan_rehearse(c->plan, false, NULL)); /* before anything is fetched */
-    return find_epoch(c);
+    c->plans = xcalloc(platforms->n + 1, sizeof(struct plan *));
+    if (platforms->n == 0)
+        TRY(add_plan(c, &opts, NULL));
+    for (size_t i = 0; i < platforms->n; i++)
+        TRY(add_plan(c, &opts, platforms->items[i]));
+    return NULL;
 }
 
 static struct err *prepare(struct step_ctx *c)
 {
     TRY(inputs_open(c->s, &c->df, &c->context));
-    return make_plan(c);
+    return make_plans(c);
 }
 
 /* ---- inside the sandbox ---- */
@@ -105,21 +121,38 @@ static void show_start(struct step_ctx *c, const struct sandbox *sb, const struc
                   c->s->snapshot_mode);
 }
 
-static void show_end(struct step_ctx *c, struct build *b, bool pushed)
+static void show_images(struct step_ctx *c, const struct product *p)
 {
-    struct build_stats st;
-    struct rusage self = { 0 };
-    char image[32], sent[32];
-    const struct digest d = build_digest(b);
+    const struct digest d = product_digest(p);
+    size_t n = product_n_images(p);
 
-    build_get_stats(b, &st);
-    progress_size(st.image_bytes, image);
+    for (size_t i = 0; i < n; i++) {
+        struct product_image image;
+        char size[32], platform[256];
+
+        product_get_image(p, i, &image);
+        progress_size(image.bytes, size);
+        platform_format(&image.platform, platform, sizeof(platform));
+        progress_line(&c->printer, "image: %s%s%s, %zu layers (%zu new), %s", n > 1 ? platform : "", n > 1 ? " " : "",
+                      image.digest.text, image.layers, image.own_layers, size);
+    }
+    if (n > 1)
+        progress_line(&c->printer, "index: %s of %zu images", d.text, n);
+}
+
+static void show_end(struct step_ctx *c, const struct product *p, bool pushed)
+{
+    struct push_stats st;
+    struct rusage self = { 0 };
+    char sent[32];
+
+    show_images(c, p);
+    product_get_pushed(p, &st);
     progress_size(st.uploaded_bytes, sent);
     (void)getrusage(RUSAGE_SELF, &self);
-    progress_line(&c->printer, "image: %s, %zu layers (%zu new), %s", d.text, st.layers, st.own_layers, image);
     if (pushed) {
-        progress_line(&c->printer, "blobs: %zu uploaded (%s), %zu mounted, %zu already there", st.blobs_uploaded, sent,
-                      st.blobs_mounted, st.blobs_existed);
+        progress_line(&c->printer, "blobs: %zu uploaded (%s), %zu mounted, %zu already there", st.uploaded, sent,
+                      st.mounted, st.existed);
         for (size_t i = 0; i < c->s->tags.n; i++)
             progress_line(&c->printer, "pushed: %s/%s:%s", c->repo.domain, c->repo.path, c->s->tags.items[i]);
     }
@@ -141,7 +174,7 @@ static char *find_portal(struct step_ctx *c)
     return url;
 }
 
-static struct err *deliver(struct step_ctx *c, struct build *b)
+static struct err *deliver(struct step_ctx *c, struct product *p)
 {
     const struct settings *s = c->s;
     AUTO(strs_release) struct strs names = { 0 };
@@ -149,12 +182,12 @@ static struct err *deliver(struct step_ctx *c, struct build *b)
 
     for (size_t i = 0; s->repo && i < s->tags.n; i++)
         strs_take(&names, xasprintf("%s/%s:%s", c->repo.domain, c->repo.path, s->tags.items[i]));
-    TRY(build_export(b, s->tar_path, s->oci_layout_path, &names));
+    TRY(product_export(p, s->tar_path, s->oci_layout_path, &names));
     if (push)
-        TRY(build_push(b, &c->repo, &s->tags));
+        TRY(product_push(p, &c->repo, &s->tags));
     AUTO_FREE char *portal = find_portal(c);
-    TRY(wire_outputs(s, b, portal));
-    show_end(c, b, push);
+    TRY(wire_outputs(s, p, portal));
+    show_end(c, p, push);
     return NULL;
 }
 
@@ -163,15 +196,15 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
 {
     const struct progress progress = progress_make(&c->printer);
     AUTO(wire_remote_free) struct wire_remote *remote = NULL;
-    AUTO(build_free) struct build *b = NULL;
+    AUTO(product_free) struct product *p = NULL;
 
     show_start(c, sb, sn, store);
     TRY(wire_remote(c->s, c->run, sb, store, &progress, &remote));
-    if (!c->plan) {
+    if (!c->plans) {
         TRY(inputs_fetch(c->s, wire_remote_get(remote), &c->df, &c->context));
-        TRY(make_plan(c));
+        TRY(make_plans(c));
     }
-    struct build_opts o = { .plan = c->plan,
+    struct build_opts o = { .plan = c->plans[0],
                             .context = c->context,
                             .registry = registry,
                             .remote = wire_remote_get(remote),
@@ -186,8 +219,8 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     wire_run_opts(c->run, &o);
     if (c->s->repo && !c->s->no_push && !c->s->skip_push_check)
         TRY(err_wrap(registry_check_push(registry, &c->repo), "cannot push to '%s/%s'", c->repo.domain, c->repo.path));
-    TRY(build_run(&o, &b));
-    return deliver(c, b);
+    TRY(product_make(&o, (const struct plan *const *)c->plans, c->n_plans, &p));
+    return deliver(c, p);
 }
 
 static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
@@ -247,7 +280,9 @@ struct err *step_main(const struct settings *s)
     struct err *e = step_in(&c);
     wire_run_free(c.run);
     context_free(c.context);
-    plan_free(c.plan);
+    for (size_t i = 0; i < c.n_plans; i++)
+        plan_free(c.plans[i]);
+    free(c.plans);
     dockerfile_free(c.df);
     ref_release(&c.repo);
     free(c.state_dir);

@@ -224,9 +224,9 @@ struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, 
                     "It is only for the artifact file; SUBSCRIPTION_ID asks for it.");
 }
 
-struct err *wire_outputs(const struct settings *s, struct build *b, const char *portal_url)
+struct err *wire_outputs(const struct settings *s, const struct product *p, const char *portal_url)
 {
-    const struct digest d = build_digest(b);
+    const struct digest d = product_digest(p);
     const struct report r = {
         .repo = s->repo, .tags = s->tags, .digest = d.text, .tar_path = s->tar_path, .portal_url = portal_url
     };

@@ -41,7 +41,7 @@ DEFINE_CLEANUP(struct wire_remote *, wire_remote_free);
 /* Where the Azure portal shows the registry, if the settings ask for it; else NULL. The caller frees. */
 MUST_USE struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, char **ret_url);
 /* Digest files, artifact file, output variables. */
-MUST_USE struct err *wire_outputs(const struct settings *s, struct build *b, const char *portal_url);
+MUST_USE struct err *wire_outputs(const struct settings *s, const struct product *p, const char *portal_url);
 
 int wire_retries(const struct settings *s);
 /* The log level for PLUGIN_VERBOSITY. */

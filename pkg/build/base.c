@@ -89,7 +89,7 @@ struct err *base_get(struct build *b, const char *text, const struct platform *p
 
     platform_format(platform, platform_text, sizeof(platform_text));
     AUTO_FREE char *key = xasprintf("%s|%s", text, platform_text);
-    struct base_image *base = map_get(b->bases, key);
+    struct base_image *base = map_get(b->whole->bases, key);
     if (!base) {
         base = xcalloc(1, sizeof(*base));
         config_init(&base->config, platform);
@@ -98,7 +98,7 @@ struct err *base_get(struct build *b, const char *text, const struct platform *p
             base_free(base);
             return e;
         }
-        map_set(b->bases, key, base);
+        map_set(b->whole->bases, key, base);
     }
     *ret = base;
     return NULL;

@@ -1,61 +1,105 @@
-#include "build/build.h"
-
+/* build.c - one platform's part of a product. Builds run one after the other: a later one may take over stages. */
 #include "build/build_priv.h"
 
-/* Before anything is fetched: can the pod do what the Dockerfile asks for? A base image's triggers show later. */
-static struct err *check_runs(const struct build_opts *o)
+#include <string.h>
+
+struct build *build_new(struct product *p, const struct plan *plan)
 {
-    const struct plan *p = o->plan;
+    struct build *b = xcalloc(1, sizeof(*b));
 
-    for (size_t i = 0; !o->sandbox->can_run && i < p->n_stages; i++) {
-        for (size_t k = p->stages[i].first; p->stages[i].needed && k < p->stages[i].last; k++) {
-            const struct srcpos pos = df_place(p->df, p->df->instrs[k].line);
+    b->whole = p;
+    b->o = p->o;
+    b->o.plan = plan;
+    b->own = xcalloc(plan->n_stages, sizeof(*b->own));
+    b->stages = xcalloc(plan->n_stages, sizeof(struct stage_run *));
+    for (size_t i = 0; i < plan->n_stages; i++)
+        b->stages[i] = &b->own[i];
+    config_format_time(b->o.created_s, b->created);
+    return b;
+}
 
-            if (p->df->instrs[k].kind == DF_RUN)
-                return err_at(sandbox_no_run(o->sandbox), &pos);
-        }
+struct stage_run *build_target(const struct build *b)
+{
+    return b->stages[b->o.plan->target];
+}
+
+/* What ONBUILD of a base image does with the platform is not for plan_same_stage() to know. */
+static bool has_triggers(const struct build *b, size_t index)
+{
+    const struct plan_stage *stages = b->o.plan->stages;
+
+    while (stages[index].base == PLAN_BASE_STAGE)
+        index = stages[index].base_stage;
+    return b->stages[index]->base && b->stages[index]->base->config.onbuild.n > 0;
+}
+
+static void adopt(struct build *b, const struct build *from, size_t index)
+{
+    const struct plan_stage *ps = &b->o.plan->stages[index];
+
+    b->stages[index] = from->stages[index];
+    if (ps->base == PLAN_BASE_STAGE)
+        adopt(b, from, ps->base_stage);
+}
+
+bool build_adopt_stage(struct build *b, size_t index)
+{
+    for (size_t i = 0; b->whole->builds[i] != b; i++) {
+        const struct build *other = b->whole->builds[i];
+
+        if (!other->stages[index]->done || has_triggers(other, index) ||
+            !plan_same_stage(other->o.plan, b->o.plan, index))
+            continue;
+        adopt(b, other, index);
+        return true;
     }
-    return NULL;
+    return false;
 }
 
-struct err *build_run(const struct build_opts *opts, struct build **ret)
+bool build_shares_stage(const struct build *b, size_t index)
 {
-    AUTO(build_free) struct build *b = xcalloc(1, sizeof(*b));
+    const struct product *p = b->whole;
 
-    b->o = *opts;
-    b->bases = map_new(base_free);
-    b->stages = xcalloc(opts->plan->n_stages, sizeof(*b->stages));
-    config_format_time(opts->created_s, b->created);
-    TRY(check_runs(opts));
-    TRY(stages_plan(b));
-    if (opts->planned)
-        TRY(opts->planned(opts->planned_ctx));
-    TRY(stage_build(b, opts->plan->target));
-    TRY(image_assemble(b));
-    *ret = steal(&b);
-    return NULL;
+    for (size_t i = 0; i < p->n_plans; i++)
+        if (p->plans[i] != b->o.plan && plan_same_stage(b->o.plan, p->plans[i], index))
+            return true;
+    return false;
 }
 
-struct digest build_digest(const struct build *b)
+/* May a platform that comes later take this stage over? */
+static bool is_wanted(const struct build *b, size_t index)
 {
-    return b->digest;
+    const struct product *p = b->whole;
+    bool later = false;
+
+    for (size_t i = 0; i < p->n_plans; i++) {
+        if (later && plan_same_stage(b->o.plan, p->plans[i], index))
+            return true;
+        later = later || p->plans[i] == b->o.plan;
+    }
+    return false;
 }
 
-void build_get_stats(const struct build *b, struct build_stats *ret_stats)
+/* Forks before what they were forked from: a stage only refers to stages that were started before it was done. */
+void build_drop_roots(struct build *b)
 {
-    *ret_stats = b->stats;
+    for (size_t i = b->o.plan->n_stages; i-- > 0;) {
+        if (is_wanted(b, i))
+            continue;
+        rootfs_free(b->own[i].rootfs);
+        b->own[i].rootfs = NULL;
+    }
 }
 
 void build_free(struct build *b)
 {
     if (!b)
         return;
-    /* forks before what they were forked from: a stage only refers to stages that were started before it was done */
     for (size_t i = b->o.plan->n_stages; i-- > 0;)
-        stage_release(&b->stages[i]);
-    sources_release(b);
-    map_free(b->bases);
+        stage_release(&b->own[i]);
+    free(b->own);
     free(b->stages);
+    config_release(&b->config);
     manifest_release(&b->manifest);
     free(b->manifest_text);
     free(b->config_text);

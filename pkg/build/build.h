@@ -1,7 +1,7 @@
-/* build.h - walks the plan: fetches bases, runs the steps of the stages that are needed, assembles the image, pushes or
- * exports it. All stages are planned before the first step is executed, so that mistakes cost no time. Knows neither
- * environment variables nor printing: everything comes in through struct build_opts, everything is told through struct
- * progress. One build at a time per struct build; its own worker threads are its business. */
+/* build.h - walks the plans: fetches bases, runs the steps of the stages that are needed, assembles the images, pushes
+ * or exports them. All stages are planned before the first step is executed, so that mistakes cost no time. Knows
+ * neither environment variables nor printing: everything comes in through struct build_opts, everything is told through
+ * struct progress. One thread per product; its own worker threads are its business. */
 #ifndef BUILD_BUILD_H
 #define BUILD_BUILD_H
 
@@ -24,7 +24,7 @@
 
 /* One line of the plan that does work. */
 struct progress_step {
-    const char *stage; /* its name, or "stage-N" */
+    const char *stage; /* its name, or "stage-N"; with several platforms that it is for in front */
     size_t number, total;
     const char *text;
     int64_t duration_ms; /* at the end */
@@ -41,8 +41,8 @@ struct progress {
     void (*note)(void *ctx, const char *text); /* one line: a layer was pulled, a blob was pushed */
 };
 
-struct build_opts { /* all borrowed */
-    const struct plan *plan;
+struct build_opts {          /* all borrowed */
+    const struct plan *plan; /* of the platform that is being built: product_make() sets it */
     const struct context *context;
     struct registry *registry;
     struct remote *remote; /* sources that lie elsewhere */
@@ -72,26 +72,40 @@ struct build_opts { /* all borrowed */
     int64_t clamp_mtime_s;           /* later file times become this; INT64_MAX = keep */
 };
 
-struct build;
+/* What a run makes: an image for each platform; of several, an index (Docker: a manifest list) over them. */
+struct product;
 
-/* Builds the target. The result is kept in *ret until build_free. RUN failures are ERR_COMMAND with the command's exit
- * code, or ERR_MEMORY; every error of a step names its line. */
-MUST_USE struct err *build_run(const struct build_opts *opts, struct build **ret);
-void build_free(struct build *b);
-DEFINE_CLEANUP(struct build *, build_free);
+/* Builds the target of each plan, one after the other; they are of one Dockerfile and differ in the target's platform.
+ * A stage that is the same for several is built once. The plans must outlive the product. RUN failures are ERR_COMMAND
+ * with the command's exit code, or ERR_MEMORY; every error of a step names its line. */
+MUST_USE struct err *product_make(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
+                                  struct product **ret);
+void product_free(struct product *p);
+DEFINE_CLEANUP(struct product *, product_free);
 
-struct build_stats {
-    size_t layers, own_layers, blobs_existed, blobs_mounted, blobs_uploaded;
-    uint64_t image_bytes, uploaded_bytes; /* compressed layers and config; what the push moved */
+/* The index's digest, or the one image's, as it is or will be pushed. */
+struct digest product_digest(const struct product *p);
+
+struct product_image {
+    struct platform platform; /* as its configuration says */
+    struct digest digest;
+    size_t layers, own_layers; /* own: not a base's */
+    uint64_t bytes;            /* compressed layers and configuration */
 };
+size_t product_n_images(const struct product *p);
+void product_get_image(const struct product *p, size_t i, struct product_image *ret);
 
-/* The manifest's digest, as it is or will be pushed. */
-struct digest build_digest(const struct build *b);
-void build_get_stats(const struct build *b, struct build_stats *ret_stats);
-/* Puts blobs, then the manifest under each tag of repo. A tag is only written once everything it needs is there. */
-MUST_USE struct err *build_push(struct build *b, const struct ref *repo, const struct strs *tags);
-/* Writes docker-archive (tar_path) and OCI layout (oci_path) where not NULL; names are "repo:tag". */
-MUST_USE struct err *build_export(struct build *b, const char *tar_path, const char *oci_path,
-                                  const struct strs *names);
+/* Puts the blobs, each once; of several images each manifest under its digest; then the manifest or index under each
+ * tag of repo. A tag is only written once everything it needs is there. */
+MUST_USE struct err *product_push(struct product *p, const struct ref *repo, const struct strs *tags);
+struct push_stats {
+    size_t existed, mounted, uploaded; /* blobs */
+    uint64_t uploaded_bytes;
+};
+void product_get_pushed(const struct product *p, struct push_stats *ret_stats);
+/* Writes docker-archive (tar_path; of one image only) and OCI layout (oci_path) where not NULL; names are "repo:tag".
+ */
+MUST_USE struct err *product_export(struct product *p, const char *tar_path, const char *oci_path,
+                                    const struct strs *names);
 
 #endif

@@ -39,21 +39,51 @@ struct stage_run {
     enum image_format format;
 };
 
-struct build {
+/* What the builds of all platforms share, and what comes of them. */
+struct product {
     struct build_opts o;
+    const struct plan *const *plans; /* borrowed */
+    size_t n_plans;
     struct map *bases;      /* "reference|platform" -> struct base_image */
     struct context **named; /* plan_opts.contexts that are directories, opened on first use */
     struct rootfs *empty;   /* the root of "scratch" as a source, made on first use */
-    struct stage_run *stages;
+    struct build **builds;  /* in the order of the plans */
+
+    /* the result */
+    char *index_text; /* NULL: one image */
+    enum image_format index_format;
+    struct digest digest; /* of the index, or of the one image */
+    struct push_stats pushed;
+};
+
+/* The build of one platform. */
+struct build {
+    struct product *whole;     /* borrowed */
+    struct build_opts o;       /* with this platform's plan */
+    struct stage_run *own;     /* of each stage of the plan */
+    struct stage_run **stages; /* those in use: our own, or that of an earlier platform where both are the same */
     char created[32];
     struct progress_step now; /* the step in progress */
 
-    /* the result */
+    /* its image */
+    struct image_config config;
     struct manifest manifest;
     char *manifest_text, *config_text;
-    struct digest digest, config_digest;
-    struct build_stats stats;
+    struct digest digest;
+    size_t own_layers;    /* that are no base's */
+    uint64_t image_bytes; /* compressed layers and configuration */
 };
+
+/* build.c */
+struct build *build_new(struct product *p, const struct plan *plan);
+struct stage_run *build_target(const struct build *b);
+/* Takes a finished stage over from an earlier platform if it is the same for both. */
+bool build_adopt_stage(struct build *b, size_t index);
+/* Is the stage the same for another platform of this run? */
+bool build_shares_stage(const struct build *b, size_t index);
+/* Gives up the root file systems that no later platform can use: their layers are in the store. */
+void build_drop_roots(struct build *b);
+void build_free(struct build *b);
 
 /* base.c: the image with manifest and configuration; owned by b. */
 MUST_USE struct err *base_get(struct build *b, const char *text, const struct platform *platform,
@@ -97,7 +127,7 @@ struct source_root {
 MUST_USE struct err *source_open(struct build *b, const struct plan_source *s, struct source_root *ret);
 /* What a cache filled from this source depends on: the layers of a stage or image, the place of a context. */
 MUST_USE struct err *source_identity(struct build *b, const struct plan_source *s, struct hasher *h);
-void sources_release(struct build *b);
+void sources_release(struct product *p);
 
 /* run_mounts.c: RUN --mount, from the plan to what the sandbox mounts. */
 struct run_mounts;
@@ -129,7 +159,8 @@ MUST_USE struct err *step_add_sources(struct build *b, const struct step *step, 
 MUST_USE struct err *step_workdir(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
 
 /* image.c */
-MUST_USE struct err *image_assemble(struct build *b);
+MUST_USE struct err *image_assemble(struct build *b, enum image_format format);
+const char *image_media(const struct build *b); /* the media type of its manifest */
 
 /* Calls work(ctx, i) for i in 0..n-1 on up to `threads` threads; gives the first error and starts no more after one. */
 MUST_USE struct err *in_parallel(int threads, size_t n, struct err *(*work)(void *ctx, size_t i), void *ctx);

@@ -75,20 +75,20 @@ static struct err *named_context(struct build *b, size_t index, struct source_ro
 {
     const struct strs *contexts = &b->o.plan->opts.contexts;
 
-    if (!b->named)
-        b->named = xcalloc(contexts->n, sizeof(struct context *));
-    if (!b->named[index])
-        TRY(err_wrap(open_named(b, index, &b->named[index]), "cannot use the named context '%s'",
+    if (!b->whole->named)
+        b->whole->named = xcalloc(contexts->n, sizeof(struct context *));
+    if (!b->whole->named[index])
+        TRY(err_wrap(open_named(b, index, &b->whole->named[index]), "cannot use the named context '%s'",
                      contexts->items[index]));
-    return open_context(b, b->named[index], ret);
+    return open_context(b, b->whole->named[index], ret);
 }
 
 static struct err *open_empty(struct build *b, struct source_root *ret)
 {
-    if (!b->empty)
-        TRY(rootfs_new(b->o.snapshotter, NULL, 0, &b->empty));
-    ret->rootfs = b->empty;
-    return rootfs_view(b->empty, &ret->fd);
+    if (!b->whole->empty)
+        TRY(rootfs_new(b->o.snapshotter, NULL, 0, &b->whole->empty));
+    ret->rootfs = b->whole->empty;
+    return rootfs_view(b->whole->empty, &ret->fd);
 }
 
 struct err *source_open(struct build *b, const struct plan_source *s, struct source_root *ret)
@@ -115,7 +115,7 @@ struct err *source_identity(struct build *b, const struct plan_source *s, struct
 
     if (s->kind == PLAN_SOURCE_STAGE) {
         TRY(stage_build(b, s->index));
-        const struct layers *layers = &b->stages[s->index].layers;
+        const struct layers *layers = &b->stages[s->index]->layers;
         for (size_t i = 0; i < layers->n; i++)
             hasher_add(h, layers->items[i].diff_id.text, strlen(layers->items[i].diff_id.text) + 1);
     } else if (s->kind == PLAN_SOURCE_IMAGE) {
@@ -129,10 +129,10 @@ struct err *source_identity(struct build *b, const struct plan_source *s, struct
     return NULL;
 }
 
-void sources_release(struct build *b)
+void sources_release(struct product *p)
 {
-    for (size_t i = 0; b->named && i < b->o.plan->opts.contexts.n; i++)
-        context_free(b->named[i]);
-    free(b->named);
-    rootfs_free(b->empty);
+    for (size_t i = 0; p->named && i < p->plans[0]->opts.contexts.n; i++)
+        context_free(p->named[i]);
+    free(p->named);
+    rootfs_free(p->empty);
 }

@@ -32,7 +32,7 @@ static struct err *explain_base(const struct build *b, const char *text, struct 
 static struct err *plan_from_image(struct build *b, size_t index)
 {
     const struct plan_stage *ps = &b->o.plan->stages[index];
-    struct stage_run *st = &b->stages[index];
+    struct stage_run *st = b->stages[index];
 
     TRY(explain_base(b, ps->image, base_get(b, ps->image, &ps->platform, &st->base)));
     if (strcmp(st->base->config.platform.os, "windows") == 0)
@@ -45,7 +45,7 @@ static struct err *plan_from_stage(struct build *b, size_t index)
     const size_t base = b->o.plan->stages[index].base_stage;
 
     TRY(plan_ahead(b, base));
-    return plan_stage(b->o.plan, index, &b->stages[base].plan.config, &b->stages[base].plan, &b->stages[index].plan);
+    return plan_stage(b->o.plan, index, &b->stages[base]->plan.config, &b->stages[base]->plan, &b->stages[index]->plan);
 }
 
 static struct err *plan_from_scratch(struct build *b, size_t index)
@@ -53,7 +53,7 @@ static struct err *plan_from_scratch(struct build *b, size_t index)
     struct image_config nothing = { 0 };
 
     config_init(&nothing, &b->o.plan->stages[index].platform);
-    struct err *e = plan_stage(b->o.plan, index, &nothing, NULL, &b->stages[index].plan);
+    struct err *e = plan_stage(b->o.plan, index, &nothing, NULL, &b->stages[index]->plan);
     config_release(&nothing);
     return e;
 }
@@ -69,11 +69,11 @@ static struct err *plan_ahead(struct build *b, size_t index)
     };
     const struct plan_stage *ps = &b->o.plan->stages[index];
 
-    if (b->stages[index].planned)
+    if (b->stages[index]->planned)
         return NULL;
     const struct df_instr *i = &b->o.plan->df->instrs[ps->first];
     TRY(df_at(b->o.plan->df, i, err_blame(from[ps->base](b, index), i->arg)));
-    b->stages[index].planned = true;
+    b->stages[index]->planned = true;
     return NULL;
 }
 
@@ -89,7 +89,7 @@ struct err *stages_plan(struct build *b)
 
 static struct err *start_from_image(struct build *b, size_t index)
 {
-    struct stage_run *st = &b->stages[index];
+    struct stage_run *st = b->stages[index];
 
     st->format = st->base->manifest.format;
     config_copy(&st->config, &st->base->config);
@@ -100,10 +100,11 @@ static struct err *start_from_image(struct build *b, size_t index)
 
 static struct err *start_from_stage(struct build *b, size_t index)
 {
-    struct stage_run *st = &b->stages[index];
-    const struct stage_run *from = &b->stages[b->o.plan->stages[index].base_stage];
+    struct stage_run *st = b->stages[index];
+    const struct stage_run *from;
 
     TRY(stage_build(b, b->o.plan->stages[index].base_stage));
+    from = b->stages[b->o.plan->stages[index].base_stage];
     st->format = from->format;
     config_copy(&st->config, &from->config);
     for (size_t i = 0; i < from->layers.n; i++)
@@ -113,7 +114,7 @@ static struct err *start_from_stage(struct build *b, size_t index)
 
 static struct err *start_from_scratch(struct build *b, size_t index)
 {
-    struct stage_run *st = &b->stages[index];
+    struct stage_run *st = b->stages[index];
 
     st->format = IMAGE_FORMAT_DOCKER;
     return NULL;
@@ -130,7 +131,7 @@ static struct err *stage_start(struct build *b, size_t index)
     const struct plan_stage *ps = &b->o.plan->stages[index];
 
     TRY(plan_ahead(b, index));
-    config_init(&b->stages[index].config, &ps->platform);
+    config_init(&b->stages[index]->config, &ps->platform);
     return df_at(b->o.plan->df, &b->o.plan->df->instrs[ps->first], start[ps->base](b, index));
 }
 
@@ -151,7 +152,7 @@ static struct err *rootfs_of_stage(struct build *b, size_t base_stage, struct ro
 
 struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret)
 {
-    struct stage_run *st = &b->stages[index];
+    struct stage_run *st = b->stages[index];
     const struct plan_stage *ps = &b->o.plan->stages[index];
 
     if (!st->rootfs && st->base)
@@ -194,7 +195,6 @@ struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r
     config_add_diff_id(&st->config, &result.diff_id);
     b->now.has_layer = true;
     b->now.layer_bytes = result.size_bytes;
-    b->stats.own_layers++;
     return NULL;
 }
 
@@ -209,7 +209,7 @@ static struct err *do_step(struct build *b, size_t index, const struct step *ste
 
     TRY(cancel_check(b->o.cancel));
     TRY(stage_rootfs(b, index, &r));
-    return by_kind[step->kind](b, &b->stages[index], r, step);
+    return by_kind[step->kind](b, b->stages[index], r, step);
 }
 
 /* One step with its lines of progress. */
@@ -238,11 +238,27 @@ static size_t count_steps(const struct stage_plan *sp)
     return n;
 }
 
+/* "build"; with several platforms "linux/amd64 build", and "linux/amd64->linux/arm64 build" if another one's result
+ * differs from this stage's. */
+static char *step_label(const struct build *b, size_t index)
+{
+    const struct plan_stage *ps = &b->o.plan->stages[index];
+    AUTO_FREE char *name = ps->name ? xstrdup(ps->name) : xasprintf("stage-%zu", index);
+    char on[256], to[256];
+
+    if (b->whole->n_plans == 1)
+        return steal(&name);
+    platform_format(&ps->platform, on, sizeof(on));
+    platform_format(&b->o.plan->opts.target_platform, to, sizeof(to));
+    if (strcmp(on, to) == 0 || build_shares_stage(b, index))
+        return xasprintf("%s %s", on, name);
+    return xasprintf("%s->%s %s", on, to, name);
+}
+
 static struct err *run_steps(struct build *b, size_t index)
 {
-    struct stage_run *st = &b->stages[index];
-    const char *name = b->o.plan->stages[index].name;
-    AUTO_FREE char *label = name ? xstrdup(name) : xasprintf("stage-%zu", index);
+    struct stage_run *st = b->stages[index];
+    AUTO_FREE char *label = step_label(b, index);
     struct progress_step show = { .stage = label, .total = count_steps(&st->plan) };
 
     for (size_t i = 0; i < st->plan.n_steps; i++) {
@@ -281,9 +297,9 @@ static void take_plan_config(struct stage_run *st)
  * built. */
 struct err *stage_build(struct build *b, size_t index)
 {
-    struct stage_run *st = &b->stages[index];
+    struct stage_run *st = b->stages[index];
 
-    if (st->done)
+    if (st->done || build_adopt_stage(b, index))
         return NULL;
     TRY(stage_start(b, index));
     TRY(run_steps(b, index));

@@ -11,9 +11,8 @@
 struct export_image {
     const struct manifest *manifest;
     const char *manifest_text, *config_text;
-    const struct digest *diff_ids; /* of the layers */
-    struct strs names;             /* "repo:tag" each; may be empty */
-    int64_t time_s;                /* mtime of the archive's members */
+    struct strs names; /* "repo:tag" each; may be empty */
+    int64_t time_s;    /* mtime of the archive's members */
     /* Opens a layer blob for reading. */
     struct err *(*open_blob)(void *ctx, const struct descriptor *blob, int *ret_fd);
     void *ctx;
@@ -26,5 +25,16 @@ MUST_USE struct err *export_docker_tar(const char *path, const struct export_ima
 /* dir/{oci-layout,index.json,blobs/sha256/}; an existing layout gets the image added, an entry of the same name
  * replaced. The manifest must be in OCI or Docker format; it is stored as it is. */
 MUST_USE struct err *export_oci_layout(const char *dir, const struct export_image *image);
+
+/* Images and the index over them. Their own names are not used. */
+struct export_index {
+    const struct export_image *images;
+    size_t n_images;
+    const char *text; /* the index */
+    enum image_format format;
+    struct strs names; /* of the index */
+};
+/* The same for an index: index.json names it, the index names the images. */
+MUST_USE struct err *export_oci_index(const char *dir, const struct export_index *index);
 
 #endif

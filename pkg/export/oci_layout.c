@@ -67,15 +67,22 @@ static const char *tag_of(const char *name)
     return colon && !strchr(colon, '/') ? colon + 1 : name;
 }
 
-static void put_entry(struct json_writer *w, const struct export_image *image, const struct digest *d, const char *name)
+/* What index.json is to name. */
+struct top {
+    const char *media_type, *text;
+    struct digest digest;
+    const struct strs *names;
+};
+
+static void put_entry(struct json_writer *w, const struct top *top, const char *name)
 {
     json_object_begin(w);
     json_key(w, "mediaType");
-    json_put_string(w, image->manifest->format == IMAGE_FORMAT_OCI ? MEDIA_OCI_MANIFEST : MEDIA_DOCKER_MANIFEST);
+    json_put_string(w, top->media_type);
     json_key(w, "digest");
-    json_put_string(w, d->text);
+    json_put_string(w, top->digest.text);
     json_key(w, "size");
-    json_put_int(w, (int64_t)strlen(image->manifest_text));
+    json_put_int(w, (int64_t)strlen(top->text));
     if (name) {
         json_key(w, "annotations");
         json_object_begin(w);
@@ -90,15 +97,15 @@ static void put_entry(struct json_writer *w, const struct export_image *image, c
 
 /* Is this entry of the index that was there taken over by one of ours: the same tag, or the same image without a name?
  */
-static bool is_replaced(const struct json *entry, const struct export_image *image, const struct digest *d)
+static bool is_replaced(const struct json *entry, const struct top *top)
 {
     const char *tag = json_get_string(json_get(entry, "annotations"), REF_NAME);
     const char *digest = json_get_string(entry, "digest");
 
     if (!tag)
-        return digest && strcmp(digest, d->text) == 0;
-    for (size_t i = 0; i < image->names.n; i++)
-        if (strcmp(tag_of(image->names.items[i]), tag) == 0)
+        return digest && strcmp(digest, top->digest.text) == 0;
+    for (size_t i = 0; i < top->names->n; i++)
+        if (strcmp(tag_of(top->names->items[i]), tag) == 0)
             return true;
     return false;
 }
@@ -114,7 +121,7 @@ static struct err *read_index(const char *path, struct json **ret_tree)
                         ERR_SETTING);
 }
 
-static struct err *write_index(const char *dir, const struct export_image *image, const struct digest *d)
+static struct err *write_index(const char *dir, const struct top *top)
 {
     AUTO_FREE char *path = xasprintf("%s/index.json", dir);
     AUTO(json_free) struct json *old = NULL;
@@ -130,30 +137,71 @@ static struct err *write_index(const char *dir, const struct export_image *image
     json_key(w, "manifests");
     json_array_begin(w);
     for (size_t i = 0; i < json_count(entries); i++)
-        if (!is_replaced(json_at(entries, i), image, d))
+        if (!is_replaced(json_at(entries, i), top))
             json_put_value(w, json_at(entries, i));
-    if (image->names.n == 0)
-        put_entry(w, image, d, NULL);
-    for (size_t i = 0; i < image->names.n; i++)
-        put_entry(w, image, d, image->names.items[i]);
+    if (top->names->n == 0)
+        put_entry(w, top, NULL);
+    for (size_t i = 0; i < top->names->n; i++)
+        put_entry(w, top, top->names->items[i]);
     json_array_end(w);
     json_object_end(w);
     AUTO_FREE char *text = json_writer_steal(w);
     return file_write_atomic(path, text, strlen(text), 0644);
 }
 
-struct err *export_oci_layout(const char *dir, const struct export_image *image)
+/* ---- the whole ---- */
+
+/* Everything but index.json. */
+static struct err *put_image(const char *dir, const struct export_image *image)
 {
     const struct manifest *m = image->manifest;
     const struct digest d = digest_bytes(image->manifest_text, strlen(image->manifest_text));
-    AUTO_FREE char *blobs = xasprintf("%s/blobs/sha256", dir);
-    AUTO_FREE char *layout = xasprintf("%s/oci-layout", dir);
 
-    TRY(file_mkdirs(blobs, 0755));
     for (size_t i = 0; i < m->n_layers; i++)
         TRY(put_layer(dir, image, &m->layers[i]));
     TRY(put_text(dir, &m->config.digest, image->config_text));
-    TRY(put_text(dir, &d, image->manifest_text));
+    return put_text(dir, &d, image->manifest_text);
+}
+
+static struct err *make_layout(const char *dir)
+{
+    AUTO_FREE char *blobs = xasprintf("%s/blobs/sha256", dir);
+
+    return file_mkdirs(blobs, 0755);
+}
+
+static struct err *finish(const char *dir, struct top *top)
+{
+    AUTO_FREE char *layout = xasprintf("%s/oci-layout", dir);
+
+    top->digest = digest_bytes(top->text, strlen(top->text));
     TRY(file_write_atomic(layout, LAYOUT_TEXT, strlen(LAYOUT_TEXT), 0644));
-    return write_index(dir, image, &d);
+    return write_index(dir, top);
+}
+
+struct err *export_oci_layout(const char *dir, const struct export_image *image)
+{
+    bool oci = image->manifest->format == IMAGE_FORMAT_OCI;
+    struct top top = { .media_type = oci ? MEDIA_OCI_MANIFEST : MEDIA_DOCKER_MANIFEST,
+                       .text = image->manifest_text,
+                       .names = &image->names };
+
+    TRY(make_layout(dir));
+    TRY(put_image(dir, image));
+    return finish(dir, &top);
+}
+
+struct err *export_oci_index(const char *dir, const struct export_index *index)
+{
+    bool oci = index->format == IMAGE_FORMAT_OCI;
+    const struct digest d = digest_bytes(index->text, strlen(index->text));
+    struct top top = { .media_type = oci ? MEDIA_OCI_INDEX : MEDIA_DOCKER_LIST,
+                       .text = index->text,
+                       .names = &index->names };
+
+    TRY(make_layout(dir));
+    for (size_t i = 0; i < index->n_images; i++)
+        TRY(put_image(dir, &index->images[i]));
+    TRY(put_text(dir, &d, index->text));
+    return finish(dir, &top);
 }

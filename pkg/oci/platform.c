@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/suggest.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -228,14 +229,39 @@ static const char *platform_problem(const char *text, struct platform *p)
     return NULL;
 }
 
+static size_t list_len(const char *const *list)
+{
+    size_t n = 0;
+
+    while (list[n])
+        n++;
+    return n;
+}
+
 struct err *platform_parse(const char *text, struct platform *ret_platform)
 {
     struct platform p = { .os = "" };
     const char *why = platform_problem(text, &p);
 
-    if (why)
-        return err_new(ERR_DOCKERFILE, "'%.100s' is not a valid platform: %s", text, why);
+    if (why) {
+        struct err *e = err_new(ERR_DOCKERFILE, "'%.100s' is not a valid platform: %s", text, why);
+        return strchr(text, '/') ? e : suggest_hint(e, "", text, known_arch, list_len(known_arch));
+    }
     *ret_platform = p;
+    return NULL;
+}
+
+struct err *platform_check_known(const struct platform *p)
+{
+    static const char *const wasm_os[] = { "wasi", "wasip1", "wasip2", NULL }; /* images of modules, without a kernel */
+    AUTO_FREE char *prefix = xasprintf("%s/", p->os);
+
+    if (!in_list(known_os, p->os) && !in_list(wasm_os, p->os))
+        return suggest_hint(err_new(ERR_DOCKERFILE, "there is no operating system '%s'", p->os), "", p->os, known_os,
+                            list_len(known_os));
+    if (!in_list(known_arch, p->arch))
+        return suggest_hint(err_new(ERR_DOCKERFILE, "there is no architecture '%s'", p->arch), prefix, p->arch,
+                            known_arch, list_len(known_arch));
     return NULL;
 }
 

@@ -13,6 +13,8 @@ struct platform {
 };
 
 MUST_USE struct err *platform_parse(const char *text, struct platform *ret_platform);
+/* Do images exist for such a system and architecture at all? If not: ERR_DOCKERFILE with what may have been meant. */
+MUST_USE struct err *platform_check_known(const struct platform *p);
 /* The one this program runs on. */
 struct platform platform_host(void);
 /* One spelling for each: "linux" if no system is named, "arm64" without "v8", "arm" with "v7". */

@@ -128,6 +128,9 @@ bool plan_find_stage(const struct plan *p, const char *text, size_t *ret_index);
 
 /* The name of the stage that was probably meant, NULL if none is similar. Borrowed. */
 const char *plan_near_stage(const struct plan *p, const char *text);
+/* Does the stage come out the same under both plans, which are of one Dockerfile and differ in the target's platform?
+ * What the triggers of a base image do with the platform is not known here. */
+bool plan_same_stage(const struct plan *a, const struct plan *b, size_t index);
 
 enum step_kind { STEP_META, STEP_RUN, STEP_COPY, STEP_WORKDIR };
 

@@ -1,5 +1,4 @@
 /* What is built and how: values that must fit together, and what follows from them. */
-#include "oci/platform.h"
 #include "settings/settings_priv.h"
 #include "settings/values.h"
 
@@ -72,22 +71,6 @@ static void check_labels(struct reading *r)
     }
 }
 
-static void check_platforms(struct reading *r)
-{
-    const struct strs *list = &r->s->platforms;
-    struct platform p;
-
-    for (size_t i = 0; i < list->n; i++)
-        reading_mistake(
-            r, err_set_kind(err_wrap(platform_parse(list->items[i], &p), "PLUGIN_PLATFORM is wrong"), ERR_SETTING));
-    if (list->n > 1)
-        reading_mistake(r, err_hint(err_new(ERR_SETTING,
-                                            "PLUGIN_PLATFORM names %zu platforms: several platforms in one step "
-                                            "are not supported by this version",
-                                            list->n),
-                                    "Build each in a step of its own."));
-}
-
 static bool text_is(const char *text, const char *word)
 {
     return text && strcmp(text, word) == 0;
@@ -140,7 +123,7 @@ void settings_check(struct reading *r)
     settings_check_context(r);
     check_build_args(r);
     check_labels(r);
-    check_platforms(r);
+    settings_check_platforms(r);
     check_format(r);
     check_push_only(r);
     check_effects(r);

@@ -76,6 +76,8 @@ void settings_check_credentials(struct reading *r);
 void settings_check_context(struct reading *r);
 /* azure.c */
 void settings_check_azure(struct reading *r);
+/* platforms.c */
+void settings_check_platforms(struct reading *r);
 /* run_secrets.c */
 void settings_check_run_secrets(struct reading *r);
 void settings_check_build_contexts(struct reading *r);

@@ -52,7 +52,9 @@ const struct setting settings_table[] = {
       HELP("Names of environment variables that become build arguments.") },
     { NAMES("PLUGIN_CUSTOM_LABELS"), LIST, PLACE(labels), HELP("Labels of the image: NAME=VALUE.") },
     { NAMES("PLUGIN_PLATFORM", "PLUGIN_CUSTOM_PLATFORM"), LIST, PLACE(platforms),
-      HELP("The platform to build for: OS/ARCHITECTURE[/VARIANT]. Default: this machine's. There is no emulation.") },
+      HELP("The platforms to build for: OS/ARCHITECTURE[/VARIANT]. Several give an image index (in Docker's format a "
+           "manifest "
+           "list) of one image each. Default: what the base image is for; images are chosen for this machine's.") },
     { NAMES("PLUGIN_BUILD_CONTEXTS"), LIST, PLACE(build_contexts),
       HELP("Named contexts for FROM, --from and from=: NAME=PLACE. A place is a directory, docker-image://REFERENCE, "
            "oci-layout://DIRECTORY[:TAG][@DIGEST], a Git repository or the https address of an archive.") },

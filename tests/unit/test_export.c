@@ -360,12 +360,48 @@ static void test_oci_layout_fails(void **state)
     release_image(&im);
 }
 
+/* Two images of which all is in the layout, and the index that names them; index.json names the index. */
+static void test_oci_index(void **state)
+{
+    static const char text[] = "the index";
+    const struct digest d = digest_bytes(text, strlen(text));
+    AUTO_FREE char *path = xasprintf("%s/index.json", (char *)*state);
+    AUTO_FREE char *blobs = xasprintf("%s/blobs/sha256", (char *)*state);
+    AUTO(buf_release) struct buf want = BUF_INIT;
+    struct image a, b;
+
+    make_image(&a, IMAGE_FORMAT_OCI, MEDIA_OCI_LAYER_GZIP);
+    make_image(&b, IMAGE_FORMAT_OCI, MEDIA_OCI_LAYER);
+    const struct export_image images[] = { a.image, b.image };
+    struct export_index index = { .images = images, .n_images = 2, .text = text, .format = IMAGE_FORMAT_OCI };
+    struct digest da = digest_bytes(a.text, strlen(a.text)), db = digest_bytes(b.text, strlen(b.text));
+
+    strs_add(&index.names, "host/a:1");
+    succeed(export_oci_index(*state, &index));
+    buf_printf(&want, "1@%.12s ", d.text);
+    expect_index(*state, buf_str(&want));
+    AUTO_FREE char *json = read_text(path);
+    assert_non_null(strstr(json, "\"mediaType\":\"" MEDIA_OCI_INDEX "\",\"digest\""));
+    expect_blob(*state, &d, text);
+    expect_blob(*state, &da, a.text);
+    expect_blob(*state, &db, b.text);
+    expect_blob(*state, &a.layers[1].digest, layer_texts[1]);
+    assert_int_equal(count_entries(blobs), 6); /* two layers, one configuration, three documents */
+    strs_release(&index.names);
+    index.format = IMAGE_FORMAT_DOCKER;
+    succeed(export_oci_index(*state, &index));
+    AUTO_FREE char *unnamed = read_text(path);
+    assert_non_null(strstr(unnamed, "\"mediaType\":\"" MEDIA_DOCKER_LIST "\""));
+    release_image(&a);
+    release_image(&b);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
         TEST(test_docker_tar),       TEST(test_docker_tar_fails),  TEST(test_cancelled),        TEST(test_oci_layout),
-        TEST(test_oci_layout_added), TEST(test_oci_layout_mended), TEST(test_oci_layout_fails),
+        TEST(test_oci_layout_added), TEST(test_oci_layout_mended), TEST(test_oci_layout_fails), TEST(test_oci_index),
     };
 
     return cmocka_run_group_tests_name("export", tests, NULL, NULL);

@@ -703,12 +703,86 @@ static void test_errors(void **state)
     }
 }
 
+/* ---- two platforms ---- */
+
+static struct err *plan_for(const struct dockerfile *df, const char *platform, const char *args, struct plan **ret)
+{
+    struct plan_opts opts = { .target_given = true };
+
+    TRY(platform_parse(platform, &opts.target_platform));
+    TRY(platform_parse("linux/amd64", &opts.build_platform));
+    split_bars(args, &opts.build_args);
+    strs_add(&opts.contexts, "dir=/dir");
+    strs_add(&opts.contexts, "img=docker-image://x");
+    struct err *e = plan_new(df, &opts, ret);
+    strs_release(&opts.build_args);
+    strs_release(&opts.contexts);
+    return e;
+}
+
+/* want: per stage, is it the same for linux/amd64 and linux/arm64? */
+static const struct {
+    const char *text, *want, *args;
+} pairs[] = {
+    { "FROM a\nRUN x", "-", NULL },
+    { "FROM --platform=$BUILDPLATFORM a\nRUN x", "=", NULL },
+    { "FROM --platform=linux/s390x a\nRUN x", "=", NULL },
+    { "FROM --platform=$TARGETPLATFORM a\nRUN x", "-", NULL },
+    { "FROM scratch\nCOPY x y", "=", NULL },
+    { "FROM --platform=$BUILDPLATFORM a\nARG TARGETARCH\nRUN x", "-", NULL },
+    { "FROM --platform=$BUILDPLATFORM a\nARG TARGETARCH\nRUN x", "=", "TARGETARCH=x" },
+    { "FROM --platform=$BUILDPLATFORM a\nARG TARGETARCH=own\nRUN x", "=", NULL },
+    { "FROM --platform=$BUILDPLATFORM a\nARG BUILDARCH TARGETSTAGE\nRUN x", "=", NULL },
+    { "ARG V=v-$TARGETARCH\nFROM --platform=$BUILDPLATFORM a\nARG V\nRUN x", "-", NULL },
+    { "ARG V=v-$TARGETARCH\nFROM --platform=$BUILDPLATFORM a:$V", "-", NULL },
+    { "FROM --platform=$BUILDPLATFORM a AS b\nRUN x\nFROM b\nFROM b\nARG TARGETOS TARGETVARIANT\nFROM b\nARG "
+      "TARGETPLATFORM",
+      "===-", NULL },
+    { "FROM --platform=$BUILDPLATFORM a AS b\nARG TARGETARCH\nFROM b\nCOPY x y", "--", NULL },
+    { "FROM --platform=$BUILDPLATFORM a AS b\nRUN x\nFROM a\nCOPY --from=b x y", "=-", NULL },
+    { "FROM a AS t\nRUN x\nFROM scratch\nCOPY --from=t x y", "--", NULL },
+    { "FROM --platform=$BUILDPLATFORM a AS b\nFROM scratch\nCOPY --from=b x y\nCOPY --from=0 x y", "==", NULL },
+    { "FROM scratch\nCOPY --from=image x y", "-", NULL },
+    { "FROM scratch\nCOPY --from=dir x y", "=", NULL },
+    { "FROM scratch\nCOPY --from=img x y", "-", NULL },
+    { "FROM dir\nCOPY x y", "=", NULL },
+    { "FROM a AS t\nFROM --platform=$BUILDPLATFORM a\nRUN --mount=from=t,target=/t x", "--", NULL },
+    { "FROM --platform=$BUILDPLATFORM a\nRUN --mount=from=image,target=/t x", "-", NULL },
+    { "FROM --platform=$BUILDPLATFORM a\nRUN --mount=type=cache,target=/t x", "=", NULL },
+    { "FROM --platform=$BUILDPLATFORM a AS b\nONBUILD ARG TARGETARCH\nFROM b\nRUN x", "=-", NULL },
+    { "FROM --platform=$BUILDPLATFORM a AS b\nONBUILD COPY --from=image x y\nFROM b", "=-", NULL },
+    { "FROM --platform=$BUILDPLATFORM a AS amd64\nFROM --platform=$BUILDPLATFORM b AS arm64\nFROM $TARGETARCH", "==-",
+      NULL },
+};
+
+static void test_same_stages(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(pairs); i++) {
+        AUTO(dockerfile_free) struct dockerfile *df = NULL;
+        AUTO(plan_free) struct plan *a = NULL, *b = NULL;
+        AUTO(buf_release) struct buf got = BUF_INIT;
+        struct err *e = dockerfile_parse("Dockerfile", pairs[i].text, strlen(pairs[i].text), &df);
+
+        if (!e)
+            e = plan_for(df, "linux/amd64", pairs[i].args, &a);
+        if (!e)
+            e = plan_for(df, "linux/arm64", pairs[i].args, &b);
+        if (e)
+            fail_msg("%s: %s", pairs[i].text, err_message(e));
+        for (size_t k = 0; k < a->n_stages; k++)
+            buf_putc(&got, plan_same_stage(a, b, k) ? '=' : '-');
+        if (strcmp(buf_str(&got), pairs[i].want) != 0)
+            fail_msg("%s: got %s, want %s", pairs[i].text, buf_str(&got), pairs[i].want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stages), cmocka_unit_test(test_mounts),    cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_config), cmocka_unit_test(test_layers),    cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_epochs), cmocka_unit_test(test_set_epoch),
+        cmocka_unit_test(test_same_stages), cmocka_unit_test(test_stages), cmocka_unit_test(test_mounts),
+        cmocka_unit_test(test_variables),   cmocka_unit_test(test_config), cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_errors),      cmocka_unit_test(test_epochs), cmocka_unit_test(test_set_epoch),
     };
 
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

@@ -130,6 +130,7 @@ MAKERS = {
     "many": lambda: busybox(many_layers()),
     "multi-arch": multi_arch,
     "onbuild": lambda: busybox(config={"OnBuild": ["RUN echo triggered > /triggered", "LABEL from=parent"]}),
+    "onbuild-arch": lambda: busybox(config={"OnBuild": ["ARG TARGETARCH", "RUN echo $TARGETARCH > /for"]}),
     "config": lambda: busybox(config={"User": "app", "WorkingDir": "/home/app", "Entrypoint": ["/bin/echo"], "Cmd": ["base"],
                                       "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}, "Labels": {"a": "base", "b": "base"}}),
     "evil-parent": lambda: busybox(evil_parent()),

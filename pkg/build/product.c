@@ -1,0 +1,208 @@
+/* product.c - what a run makes: an image for each platform, and an index over them where there are several. */
+#include "build/build_priv.h"
+#include "export/export.h"
+
+#include <string.h>
+
+/* ---- making it ---- */
+
+/* Docker's if all images are, so that a base's format is kept; what one tool cannot read in the other family is rare.
+ */
+static enum image_format choose_format(const struct product *p)
+{
+    if (p->o.format >= 0)
+        return (enum image_format)p->o.format;
+    for (size_t i = 0; i < p->n_plans; i++)
+        if (build_target(p->builds[i])->format == IMAGE_FORMAT_OCI)
+            return IMAGE_FORMAT_OCI;
+    return IMAGE_FORMAT_DOCKER;
+}
+
+static struct index_entry entry_of(const struct build *b)
+{
+    struct index_entry e = { .platform = b->o.plan->opts.target_platform };
+
+    e.desc = (struct descriptor){ .digest = b->digest, .size_bytes = strlen(b->manifest_text) };
+    (void)snprintf(e.desc.media_type, sizeof(e.desc.media_type), "%s", image_media(b));
+    return e;
+}
+
+static struct err *assemble(struct product *p)
+{
+    const enum image_format format = choose_format(p);
+    struct image_index index = { .format = format };
+
+    for (size_t i = 0; i < p->n_plans; i++)
+        TRY(image_assemble(p->builds[i], format));
+    p->digest = p->builds[0]->digest;
+    if (p->n_plans == 1)
+        return NULL;
+    index.entries = xcalloc(p->n_plans, sizeof(*index.entries));
+    for (size_t i = 0; i < p->n_plans; i++)
+        index.entries[index.n_entries++] = entry_of(p->builds[i]);
+    p->index_text = index_write(&index);
+    p->index_format = format;
+    p->digest = digest_bytes(p->index_text, strlen(p->index_text));
+    index_release(&index);
+    return NULL;
+}
+
+/* Before anything is fetched: can the pod do what the Dockerfile asks for? A base image's triggers show later. */
+static struct err *check_runs(const struct sandbox *sb, const struct plan *p)
+{
+    for (size_t i = 0; !sb->can_run && i < p->n_stages; i++) {
+        for (size_t k = p->stages[i].first; p->stages[i].needed && k < p->stages[i].last; k++) {
+            const struct srcpos pos = df_place(p->df, p->df->instrs[k].line);
+
+            if (p->df->instrs[k].kind == DF_RUN)
+                return err_at(sandbox_no_run(sb), &pos);
+        }
+    }
+    return NULL;
+}
+
+/* Which of several platforms is it about? */
+static struct err *about(const struct build *b, struct err *e)
+{
+    char text[256];
+
+    if (!e || b->whole->n_plans == 1)
+        return e;
+    platform_format(&b->o.plan->opts.target_platform, text, sizeof(text));
+    return err_wrap(e, "cannot build the image for %s", text);
+}
+
+static struct err *plan_all(struct product *p)
+{
+    for (size_t i = 0; i < p->n_plans; i++)
+        TRY(about(p->builds[i], stages_plan(p->builds[i])));
+    return p->o.planned ? p->o.planned(p->o.planned_ctx) : NULL;
+}
+
+static struct err *build_all(struct product *p)
+{
+    for (size_t i = 0; i < p->n_plans; i++) {
+        struct err *e = stage_build(p->builds[i], p->plans[i]->target);
+
+        build_drop_roots(p->builds[i]);
+        TRY(about(p->builds[i], e));
+    }
+    return NULL;
+}
+
+struct err *product_make(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
+                         struct product **ret)
+{
+    AUTO(product_free) struct product *p = xcalloc(1, sizeof(*p));
+
+    p->o = *opts;
+    p->plans = plans;
+    p->n_plans = n_plans;
+    p->bases = map_new(base_free);
+    p->builds = xcalloc(n_plans, sizeof(struct build *));
+    for (size_t i = 0; i < n_plans; i++)
+        p->builds[i] = build_new(p, plans[i]);
+    for (size_t i = 0; i < n_plans; i++)
+        TRY(check_runs(opts->sandbox, plans[i]));
+    TRY(plan_all(p));
+    TRY(build_all(p));
+    TRY(assemble(p));
+    *ret = steal(&p);
+    return NULL;
+}
+
+void product_free(struct product *p)
+{
+    if (!p)
+        return;
+    /* a stage may be a fork of one that an earlier build made */
+    for (size_t i = p->n_plans; i-- > 0;)
+        build_free(p->builds[i]);
+    free(p->builds);
+    sources_release(p);
+    map_free(p->bases);
+    free(p->index_text);
+    free(p);
+}
+
+/* ---- asking it ---- */
+
+struct digest product_digest(const struct product *p)
+{
+    return p->digest;
+}
+
+size_t product_n_images(const struct product *p)
+{
+    return p->n_plans;
+}
+
+void product_get_image(const struct product *p, size_t i, struct product_image *ret)
+{
+    const struct build *b = p->builds[i];
+
+    *ret = (struct product_image){ .digest = b->digest,
+                                   .platform = b->config.platform,
+                                   .layers = b->manifest.n_layers,
+                                   .own_layers = b->own_layers,
+                                   .bytes = b->image_bytes };
+}
+
+/* ---- writing it to disk ---- */
+
+static struct err *open_for_export(void *ctx, const struct descriptor *blob, int *ret_fd)
+{
+    struct build *b = ctx;
+    const struct layers *layers = &build_target(b)->layers;
+    const struct layer config = { .desc = b->manifest.config };
+
+    for (size_t i = 0; i < layers->n; i++)
+        if (digest_equal(&layers->items[i].desc.digest, &blob->digest))
+            return layer_open(b, &layers->items[i], ret_fd);
+    return layer_open(b, &config, ret_fd);
+}
+
+static struct export_image exported(struct build *b)
+{
+    return (struct export_image){ .manifest = &b->manifest,
+                                  .manifest_text = b->manifest_text,
+                                  .config_text = b->config_text,
+                                  .time_s = b->o.created_s,
+                                  .open_blob = open_for_export,
+                                  .ctx = b,
+                                  .cancel = b->o.cancel };
+}
+
+static struct err *write_layout(struct product *p, const char *dir, const struct strs *names)
+{
+    AUTO_FREE struct export_image *images = xcalloc(p->n_plans, sizeof(*images));
+    const struct export_index index = {
+        .images = images, .n_images = p->n_plans, .text = p->index_text, .format = p->index_format, .names = *names
+    };
+
+    for (size_t i = 0; i < p->n_plans; i++)
+        images[i] = exported(p->builds[i]);
+    if (p->index_text)
+        return export_oci_index(dir, &index);
+    images[0].names = *names; /* borrowed */
+    return export_oci_layout(dir, &images[0]);
+}
+
+static struct err *write_archive(struct product *p, const char *path, const struct strs *names)
+{
+    struct export_image image = exported(p->builds[0]);
+
+    if (p->n_plans > 1)
+        return err_new(ERR_SETTING, "a docker archive holds one image, not %zu", p->n_plans);
+    image.names = *names; /* borrowed */
+    return export_docker_tar(path, &image);
+}
+
+struct err *product_export(struct product *p, const char *tar_path, const char *oci_path, const struct strs *names)
+{
+    if (tar_path)
+        TRY(err_wrap(write_archive(p, tar_path, names), "cannot write the image to '%s'", tar_path));
+    if (oci_path)
+        TRY(err_wrap(write_layout(p, oci_path, names), "cannot write the image to '%s'", oci_path));
+    return NULL;
+}
