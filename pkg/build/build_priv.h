@@ -145,8 +145,7 @@ MUST_USE struct err *stage_build(struct build *b, size_t index);
 /* The stage's root file system, made on first use. */
 MUST_USE struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret);
 /* Ends the step that is in progress in r: its changes become a layer of stage st. */
-MUST_USE struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r,
-                                  const struct owner *new_files);
+MUST_USE struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r);
 void stage_release(struct stage_run *st);
 
 /* step_*.c: each does one step, rootfs_begin to stage_commit. */

@@ -167,10 +167,9 @@ struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret)
 
 /* ---- steps ---- */
 
-struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r, const struct owner *new_files)
+struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r)
 {
     const struct commit_opts opts = { .mode = b->o.snapshot_mode,
-                                      .new_files = new_files ? *new_files : (struct owner){ 0 },
                                       .clamp_mtime_s = b->o.clamp_mtime_s,
                                       .ignore = b->o.ignore_paths };
     AUTO(blob_writer_free) struct blob_writer *w = NULL;

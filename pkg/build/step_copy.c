@@ -91,7 +91,7 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
         rootfs_abort(r);
         return e;
     }
-    return stage_commit(b, st, r, NULL);
+    return stage_commit(b, st, r);
 }
 
 /* ---- WORKDIR ---- */
@@ -157,5 +157,5 @@ struct err *step_workdir(struct build *b, struct stage_run *st, struct rootfs *r
         rootfs_abort(r);
         return e;
     }
-    return stage_commit(b, st, r, NULL);
+    return stage_commit(b, st, r);
 }

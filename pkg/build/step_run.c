@@ -113,11 +113,10 @@ struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, co
     struct err *e = user_lookup(root_fd, *step->user ? step->user : "0", &user);
     if (!e)
         e = run_command(b, st, step, root, &user, mounts);
-    const struct owner new_files = { .uid = user.uid, .gid = user.gid };
     user_ids_release(&user);
     if (e) {
         rootfs_abort(r);
         return e;
     }
-    return stage_commit(b, st, r, &new_files);
+    return stage_commit(b, st, r);
 }

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "sandbox/caps_priv.h"
 #include "sandbox/idmap_priv.h"
+#include "sandbox/record_priv.h"
 #include "sys/file.h"
 
 #include <fcntl.h>
@@ -69,18 +70,14 @@ static struct err *nesting_refused(int errnum)
     return err_set_kind(err_sys(errnum, "cannot make the user namespace of the command"), ERR_POD);
 }
 
-/* One id is mapped: here it gets the wanted number. */
-static struct err *nest_single(const struct orders *o, int proc_fd)
+/* One id is mapped: it stays user 0, whoever the command is to the supervisor. */
+static struct err *nest_single(int proc_fd)
 {
-    char text[64];
-
     if (unshare(CLONE_NEWUSER) < 0)
         return nesting_refused(errno);
     TRY(write_proc(proc_fd, "self/setgroups", "deny"));
-    (void)snprintf(text, sizeof(text), "%u 0 1", o->uid);
-    TRY(write_proc(proc_fd, "self/uid_map", text));
-    (void)snprintf(text, sizeof(text), "%u 0 1", o->uid ? o->gid : 0);
-    return write_proc(proc_fd, "self/gid_map", text);
+    TRY(write_proc(proc_fd, "self/uid_map", "0 0 1"));
+    return write_proc(proc_fd, "self/gid_map", "0 0 1");
 }
 
 /* Gives `pid` our own ids again: extent by extent, as one that spans two of ours is refused. */
@@ -145,12 +142,12 @@ static struct err *nest_range(int proc_fd)
 }
 
 /* Without a pid namespace steps that run at the same time see each other in /proc: a user namespace each keeps their
- * environments, descriptors and memory apart. With one id it is also what gives that id another number. */
+ * environments, descriptors and memory apart. */
 static struct err *nest(const struct orders *o, int proc_fd)
 {
-    if (o->n_ids == 1)
-        return o->uid != 0 || !o->fresh_proc ? nest_single(o, proc_fd) : NULL;
-    return o->fresh_proc ? NULL : nest_range(proc_fd);
+    if (o->fresh_proc)
+        return NULL;
+    return o->n_ids == 1 ? nest_single(proc_fd) : nest_range(proc_fd);
 }
 
 static struct err *become_user(const struct orders *o)
@@ -174,7 +171,7 @@ static struct err *drop_inherited(void)
     return NULL;
 }
 
-struct err *confine_self(const struct orders *o, int proc_fd)
+struct err *confine_self(const struct orders *o, int proc_fd, int recorder_fd)
 {
     set_limits(proc_fd);
     umask(022);
@@ -182,7 +179,13 @@ struct err *confine_self(const struct orders *o, int proc_fd)
     if (o->n_ids > 1)
         TRY(set_groups(o));
     TRY(caps_bound(caps_docker_default()));
-    TRY(filter_load(o));
+    if (o->record)
+        TRY(record_prepare());
+    if (o->record == RECORD_ROOT || o->record == RECORD_USER) {
+        TRY(drop_inherited()); /* from the filter on it would be the pretended ones */
+        return filter_load(o, recorder_fd);
+    }
+    TRY(filter_load(o, recorder_fd));
     if (o->n_ids > 1)
         TRY(become_user(o));
     return drop_inherited();

@@ -1,13 +1,23 @@
 /* The filter of system calls of a RUN (seccomp(2)): no second sandbox inside this one, nothing that speaks to the
  * node's kernel beyond what a build needs, and no waiting for a disk that nobody will read after a crash. */
 #include "sandbox/confine_priv.h"
+#include "sandbox/record_priv.h"
+#include "sys/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+
+#define FILTER_FLAG_WAIT_KILLABLE (1UL << 5) /* SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV */
 
 #define LOW_WORD UINT64_C(0xffffffff) /* pids and flags are 32 bits; libraries leave garbage above */
 
@@ -149,20 +159,110 @@ static int add_wall(scmp_filter_ctx ctx, const struct orders *o)
     return rc;
 }
 
-/* 32-bit programs of a 64-bit image. Their absence in libseccomp is no failure. */
-static void add_architectures(scmp_filter_ctx ctx)
+/* ---- the supervisor's calls ---- */
+
+/* One row; a call that this architecture does not have is no failure. */
+static int add_row(scmp_filter_ctx ctx, const struct record_row *row)
+{
+    int nr = seccomp_syscall_resolve_name(row->name);
+
+    if (nr == __NR_SCMP_ERROR)
+        return 0;
+    if (!row->when.mask)
+        return seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, nr, 0);
+    return seccomp_rule_add(
+        ctx, SCMP_ACT_NOTIFY, nr, 1,
+        SCMP_CMP(row->when.arg, SCMP_CMP_MASKED_EQ, (uint64_t)row->when.mask, (uint64_t)row->when.value));
+}
+
+static int add_record(scmp_filter_ctx ctx, enum record_level level)
+{
+    size_t n;
+    const struct record_row *rows = record_rows(&n);
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        if (rows[i].levels & (1U << level)) {
+            rc = add_row(ctx, &rows[i]);
+            rc = rc == -EEXIST ? 0 : rc;
+        }
+    return rc;
+}
+
+/* Calls that this libseccomp has no name for and that would go past the supervisor; they have the same number
+ * everywhere, and all programs do without: fchmodat2, setxattrat, listxattrat, removexattrat. */
+static const uint32_t unnamed[] = { 452, 463, 465, 466 };
+#define N_UNNAMED (sizeof(unnamed) / sizeof(unnamed[0]))
+
+/* The program with the unnamed calls refused at its beginning. */
+static struct err *export_program(scmp_filter_ctx ctx, struct buf *ret)
+{
+    AUTO_CLOSE int fd = memfd_create("filter", MFD_CLOEXEC);
+    const struct sock_filter load = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    const struct sock_filter refuse = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
+
+    buf_add(ret, &load, sizeof(load));
+    for (size_t i = 0; i < N_UNNAMED; i++) {
+        const struct sock_filter is = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, unnamed[i], 0, 1);
+
+        buf_add(ret, &is, sizeof(is));
+        buf_add(ret, &refuse, sizeof(refuse));
+    }
+    int rc = fd < 0 ? -errno : seccomp_export_bpf(ctx, fd);
+    if (rc < 0 || lseek(fd, 0, SEEK_SET) < 0)
+        return err_sys(rc < 0 ? -rc : errno, "cannot make the filter of system calls");
+    return file_read_fd(fd, "filter", BPF_MAXINSNS * sizeof(struct sock_filter), ret);
+}
+
+static int load_program(const struct sock_fprog *program)
+{
+    unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    /* a call that the supervisor has begun is not interrupted, so that nothing is done twice (Linux 5.19) */
+    int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | FILTER_FLAG_WAIT_KILLABLE, program);
+
+    if (fd < 0 && errno == EINVAL)
+        fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+    return fd;
+}
+
+static struct err *load_with_listener(scmp_filter_ctx ctx, int recorder_fd)
+{
+    AUTO(buf_release) struct buf text = BUF_INIT;
+    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSE int listener = -1;
+
+    if (root < 0)
+        return err_sys(errno, "cannot open the root directory");
+    TRY(export_program(ctx, &text));
+    const struct sock_fprog program = { (unsigned short)(text.len / sizeof(struct sock_filter)),
+                                        (struct sock_filter *)text.data };
+    listener = load_program(&program);
+    if (listener < 0)
+        return err_sys(errno, "cannot load the filter of system calls");
+    return record_attach(recorder_fd, listener, root);
+}
+
+/* ---- all of it ---- */
+
+uint32_t filter_arch_32(void)
 {
     switch (seccomp_arch_native()) {
     case SCMP_ARCH_X86_64:
-        (void)seccomp_arch_add(ctx, SCMP_ARCH_X86);
-        (void)seccomp_arch_add(ctx, SCMP_ARCH_X32);
-        break;
+        return SCMP_ARCH_X86;
     case SCMP_ARCH_AARCH64:
-        (void)seccomp_arch_add(ctx, SCMP_ARCH_ARM);
-        break;
+        return SCMP_ARCH_ARM;
     default:
-        break;
+        return 0;
     }
+}
+
+/* 32-bit programs of a 64-bit image; their absence in libseccomp is no failure. Any other way of calling, x32 above
+ * all, does not exist. */
+static void add_architectures(scmp_filter_ctx ctx)
+{
+    if (filter_arch_32())
+        (void)seccomp_arch_add(ctx, filter_arch_32());
+    (void)seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 }
 
 static int build_filter(scmp_filter_ctx ctx, const struct orders *o)
@@ -181,20 +281,25 @@ static int build_filter(scmp_filter_ctx ctx, const struct orders *o)
         rc = add_argument_rules(ctx);
     if (rc == 0 && !o->fresh_proc)
         rc = add_wall(ctx, o);
+    if (rc == 0 && o->record)
+        rc = add_record(ctx, o->record);
     return rc;
 }
 
-struct err *filter_load(const struct orders *o)
+struct err *filter_load(const struct orders *o, int recorder_fd)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 
     if (!ctx)
         return err_new(ERR_POD, "cannot make a filter of system calls");
+    struct err *e = NULL;
     int rc = build_filter(ctx, o);
-    if (rc == 0)
+    if (rc == 0 && o->record)
+        e = load_with_listener(ctx, recorder_fd);
+    else if (rc == 0)
         rc = seccomp_load(ctx);
     seccomp_release(ctx);
     if (rc < 0)
-        return err_set_kind(err_sys(-rc, "cannot load the filter of system calls"), ERR_POD);
-    return NULL;
+        e = err_sys(-rc, "cannot load the filter of system calls");
+    return err_set_kind(e, ERR_POD);
 }

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "sandbox/confine_priv.h"
 #include "sandbox/mounts_priv.h"
+#include "sandbox/record_priv.h"
 #include "sys/file.h"
 #include "sys/proc.h"
 
@@ -46,6 +47,13 @@ static void report_result(const struct report_result *r)
     err_free(file_write_all(REPORT_FD, record, sizeof(record)));
 }
 
+/* What the process has beside its orders. */
+struct helpers {
+    int proc_fd, signal_fd;
+    int recorder_fd; /* the supervisor's socket, -1: none */
+    pid_t recorder;
+};
+
 /* ---- the command ---- */
 
 /* One after the other as execvp(3), but with the command's own PATH and no shell for files without '#!'. */
@@ -83,14 +91,14 @@ static struct err *exec_command(struct orders *o)
     return exec_error(errno, program, NULL);
 }
 
-static struct err *become_command(struct orders *o, int proc_fd)
+static struct err *become_command(struct orders *o, const struct helpers *h)
 {
     sigset_t none;
 
     setsid();
     if (chdir(o->cwd) < 0)
         return err_set_kind(err_sys(errno, "cannot enter the working directory '%s'", o->cwd), ERR_DOCKERFILE);
-    TRY(confine_self(o, proc_fd));
+    TRY(confine_self(o, h->proc_fd, h->recorder_fd));
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     return exec_command(o);
@@ -99,10 +107,11 @@ static struct err *become_command(struct orders *o, int proc_fd)
 /* ---- the init of the step ---- */
 
 struct init {
-    pid_t main;
+    pid_t main, recorder;
     int signal_fd;
     int64_t kill_at; /* INT64_MAX: nobody asked us to stop */
     bool ended, abandoned;
+    bool unsupervised; /* the supervisor ended before the command */
     struct report_result result;
 };
 
@@ -110,6 +119,10 @@ static void note_end(struct init *in, pid_t pid, int status, const struct rusage
 {
     uint64_t peak = (uint64_t)usage->ru_maxrss * 1024;
 
+    if (pid == in->recorder) {
+        in->unsupervised = !in->ended;
+        return;
+    }
     if (peak > in->result.peak_bytes)
         in->result.peak_bytes = peak;
     if (pid != in->main)
@@ -149,7 +162,7 @@ static void take_signals(struct init *in)
 static void supervise(struct init *in)
 {
     reap(in);
-    while (!in->ended && !in->abandoned && proc_now_ms() < in->kill_at) {
+    while (!in->ended && !in->abandoned && !in->unsupervised && proc_now_ms() < in->kill_at) {
         struct pollfd fd = { in->signal_fd, POLLIN, 0 };
         int64_t left = in->kill_at == INT64_MAX ? -1 : in->kill_at - proc_now_ms();
 
@@ -170,33 +183,51 @@ static int block_signals(void)
     return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static struct err *start_command(struct orders *o, int proc_fd, struct init *in)
+static struct err *start_command(struct orders *o, struct helpers *h, struct init *in)
 {
     in->main = fork();
     if (in->main < 0)
         return err_sys(errno, "cannot fork");
-    if (in->main > 0)
+    if (in->main > 0) {
+        close_fd(
+            &h->recorder_fd); /* the command has the only end: if it is gone, the supervisor does not wait for it */
         return NULL;
-    struct err *e = become_command(o, proc_fd);
+    }
+    struct err *e = become_command(o, h);
     report_error(e);
     _exit(err_exit_code(e));
 }
 
+static struct err *unsupervised(void)
+{
+    return err_new(ERR_BUG, "the supervisor of a RUN ended before it");
+}
+
+/* The command's processes first: what they do without the supervisor is not what they mean. */
+static void end_step(const struct helpers *h)
+{
+    if (h->recorder > 0)
+        (void)proc_end_descendants(h->proc_fd, KILL_MS, proc_is_foreign);
+    (void)proc_end_descendants(h->proc_fd, KILL_MS, NULL);
+}
+
 /* Runs the step; nothing of it is alive afterwards, except where we are the init of a pid namespace: then our own exit
  * ends the rest. */
-static struct err *run_step(struct orders *o, int proc_fd, int signal_fd)
+static struct err *run_step(struct orders *o, struct helpers *h)
 {
-    struct init in = { .signal_fd = signal_fd, .kill_at = INT64_MAX };
+    struct init in = { .signal_fd = h->signal_fd, .kill_at = INT64_MAX, .recorder = h->recorder };
 
     TRY(mounts_enter_root(o, REPORT_FD));
-    TRY(start_command(o, proc_fd, &in));
+    TRY(start_command(o, h, &in));
     /* The pipe's writers are the command and what it starts: we keep no end of it, nor of its input. */
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
     close(STDERR_FILENO);
     supervise(&in);
     if (!o->fresh_proc)
-        (void)proc_end_descendants(proc_fd, KILL_MS, NULL);
+        end_step(h);
+    if (in.unsupervised)
+        return unsupervised();
     if (in.ended)
         report_result(&in.result);
     return NULL;
@@ -234,23 +265,27 @@ static struct err *make_namespaces(const struct orders *o)
 }
 
 /* Outside the new pid namespace: forwards the request to stop; ends when the init does. */
-static struct err *wait_for_init(pid_t init_pid, int signal_fd)
+static struct err *wait_for_init(pid_t init_pid, const struct helpers *h)
 {
-    struct init in = { .main = init_pid, .signal_fd = signal_fd, .kill_at = INT64_MAX };
+    struct init in = { .main = init_pid, .signal_fd = h->signal_fd, .kill_at = INT64_MAX, .recorder = h->recorder };
 
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
     close(STDERR_FILENO);
     while (!in.ended) {
-        struct pollfd fd = { signal_fd, POLLIN, 0 };
+        struct pollfd fd = { h->signal_fd, POLLIN, 0 };
         struct signalfd_siginfo info;
 
         (void)poll(&fd, 1, -1);
-        while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        while (read(h->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
             if (info.ssi_signo == SIGTERM)
                 kill(init_pid, SIGTERM);
         reap(&in);
+        if (in.unsupervised)
+            kill(init_pid, SIGKILL);
     }
+    if (in.unsupervised)
+        return unsupervised();
     if (in.result.signal) /* the kernel needed its memory, or somebody on the node killed it */
         report_result(&in.result);
     return NULL;
@@ -264,7 +299,7 @@ static bool parent_gone(int life_fd)
     return poll(&fd, 1, 0) != 0;
 }
 
-static struct err *fork_init(struct orders *o, int proc_fd, int signal_fd)
+static struct err *fork_init(struct orders *o, struct helpers *h)
 {
     int life[2];
 
@@ -275,13 +310,15 @@ static struct err *fork_init(struct orders *o, int proc_fd, int signal_fd)
         return err_sys(errno, "cannot fork");
     if (pid > 0) {
         close(life[0]);
-        return wait_for_init(pid, signal_fd);
+        close_fd(&h->recorder_fd);
+        return wait_for_init(pid, h);
     }
     close(life[1]);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || parent_gone(life[0]))
         _exit(1);
     close(life[0]);
-    return run_step(o, proc_fd, signal_fd);
+    h->recorder = 0; /* no child of ours */
+    return run_step(o, h);
 }
 
 static struct err *read_orders(struct orders *ret)
@@ -297,21 +334,40 @@ static struct err *read_orders(struct orders *ret)
     return e;
 }
 
+/* Signals are blocked and the supervisor is started before there is a pid namespace: it has to see all processes. */
+static struct err *get_helpers(const struct orders *o, struct helpers *h)
+{
+    h->signal_fd = block_signals();
+    h->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (h->signal_fd < 0 || h->proc_fd < 0)
+        return err_sys(errno, "cannot open a signal descriptor and '/proc'");
+    return o->record ? record_start(o, h->proc_fd, &h->recorder_fd, &h->recorder) : NULL;
+}
+
+static struct err *run_all(struct orders *o, struct helpers *h)
+{
+    if (!o->fresh_proc)
+        vec_push(&o->protect, (uint32_t)getpid());
+    if (!o->fresh_proc && h->recorder > 0)
+        vec_push(&o->protect, (uint32_t)h->recorder);
+    TRY(make_namespaces(o));
+    return o->fresh_proc ? fork_init(o, h) : run_step(o, h);
+}
+
 static struct err *inner_run(struct orders *o)
 {
+    struct helpers h = { .proc_fd = -1, .signal_fd = -1, .recorder_fd = -1 };
+
     TRY(read_orders(o));
     /* The builder's death is ours: at once where a pid namespace takes all with it, else after we killed them. */
     (void)prctl(PR_SET_PDEATHSIG, o->fresh_proc ? SIGKILL : SIG_ORPHANED, 0, 0, 0);
     if (!o->fresh_proc && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return err_sys(errno, "cannot become a sub-reaper");
-    int signal_fd = block_signals();
-    int proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (signal_fd < 0 || proc_fd < 0)
-        return err_sys(errno, "cannot open a signal descriptor and '/proc'");
-    if (!o->fresh_proc)
-        vec_push(&o->protect, (uint32_t)getpid());
-    TRY(make_namespaces(o));
-    return o->fresh_proc ? fork_init(o, proc_fd, signal_fd) : run_step(o, proc_fd, signal_fd);
+    TRY(get_helpers(o, &h));
+    struct err *e = run_all(o, &h);
+    if (h.recorder > 0)
+        kill(h.recorder, SIGKILL);
+    return e;
 }
 
 _Noreturn void sandbox_inner_main(int argc, char **argv)

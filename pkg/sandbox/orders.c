@@ -57,6 +57,7 @@ void orders_encode(const struct orders *o, struct buf *out)
     put_u32(out, o->fresh_proc);
     put_u32(out, o->no_network);
     put_u32(out, o->n_ids);
+    put_u32(out, o->record);
 }
 
 /* A cursor that fails once and then stays failed: the end is the one place to look. */
@@ -161,7 +162,8 @@ struct err *orders_decode(const void *data, size_t len, struct orders *ret_order
     o.fresh_proc = get_u32(&c) != 0;
     o.no_network = get_u32(&c) != 0;
     o.n_ids = get_u32(&c);
-    if (c.bad || c.left != 0 || o.argv.n == 0) {
+    o.record = (enum record_level)get_u32(&c);
+    if (c.bad || c.left != 0 || o.argv.n == 0 || o.record > RECORD_USER) {
         orders_release(&o);
         return err_new(ERR_BUG, "the orders of a RUN cannot be understood");
     }

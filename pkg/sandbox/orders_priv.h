@@ -15,6 +15,14 @@
 #define ORDERS_FD 3
 #define REPORT_FD 4
 
+/* What the supervisor of a RUN (record_priv.h) sees to. */
+enum record_level {
+    RECORD_NONE,
+    RECORD_DEVICES, /* the kernel knows the owners: only device nodes, which it makes for nobody */
+    RECORD_ROOT,    /* owners, of a command that begins as root: as few calls as possible */
+    RECORD_USER,    /* owners, of a command that begins as another user: permissions, too */
+};
+
 struct order_mount { /* struct run_mount; kind is enum run_mount_kind */
     uint32_t kind;
     char *source, *target;
@@ -34,7 +42,8 @@ struct orders {
     VEC(uint32_t) protect; /* pids that the command must not signal where it shares our pid namespace */
     bool fresh_proc;       /* an own pid namespace with an own /proc */
     bool no_network;
-    uint32_t n_ids; /* mapped in our namespace; 1: any user but 0 needs a namespace of its own */
+    uint32_t n_ids; /* mapped in our namespace */
+    enum record_level record;
 };
 
 void orders_encode(const struct orders *o, struct buf *out);

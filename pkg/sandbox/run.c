@@ -41,6 +41,13 @@ struct run {
 
 /* ---- orders ---- */
 
+static enum record_level record_level(const struct sandbox *sb, const struct run_spec *spec)
+{
+    if (sb->owners == OWNER_REAL)
+        return RECORD_DEVICES;
+    return spec->user.uid == 0 ? RECORD_ROOT : RECORD_USER;
+}
+
 /* Strings are borrowed, the lists of numbers and mounts are ours. */
 static void fill_orders(const struct sandbox *sb, const struct run_spec *spec, struct orders *o)
 {
@@ -54,6 +61,7 @@ static void fill_orders(const struct sandbox *sb, const struct run_spec *spec, s
         .fresh_proc = sb->fresh_proc,
         .no_network = spec->network == RUN_NETWORK_NONE,
         .n_ids = sb->n_ids,
+        .record = record_level(sb, spec),
     };
 }
 

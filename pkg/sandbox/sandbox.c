@@ -197,24 +197,13 @@ static void watch_child(struct watch *w)
         take_report(w);
 }
 
-/* Only what lives in another user namespace is the build's; a neighbour that we inherited is not ours to kill. */
-static bool is_foreign_namespace(int proc_fd, pid_t pid)
-{
-    struct stat own, other;
-    char path[64];
-
-    (void)snprintf(path, sizeof(path), "%d/ns/user", (int)pid);
-    if (fstatat(proc_fd, "self/ns/user", &own, 0) < 0 || fstatat(proc_fd, path, &other, 0) < 0)
-        return true;
-    return own.st_ino != other.st_ino || own.st_dev != other.st_dev;
-}
-
 static void end_leftovers(void)
 {
     AUTO_CLOSE int proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (proc_fd >= 0)
-        (void)proc_end_descendants(proc_fd, CLEAN_UP_MS, is_foreign_namespace);
+        (void)proc_end_descendants(proc_fd, CLEAN_UP_MS,
+                                   proc_is_foreign); /* a neighbour that we inherited is not ours */
 }
 
 static struct err *without_report(const struct watch *w, uint64_t oom_before)

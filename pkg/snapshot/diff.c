@@ -9,8 +9,6 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-#define ORIGIN_XATTR "user.overlay.origin" /* on every directory, and file of one name, that was copied up */
-
 struct diff {
     struct rootfs *r;
     const struct commit_opts *opts;
@@ -21,8 +19,8 @@ struct diff {
 /* One name of a directory: in the upper directory, and in the view below it. */
 struct pair {
     struct file up, low;
-    bool has_low;
-    int up_fd; /* O_PATH */
+    bool has_low, low_by_path; /* the lower one's owner is kept in a table */
+    int up_fd;                 /* O_PATH */
 };
 
 static void pair_release(struct pair *p)
@@ -69,69 +67,38 @@ static struct err *same_target(const struct pair *p, bool *ret)
     return NULL;
 }
 
-static struct err *lower_owner(struct diff *d, struct file *low)
+static struct err *lower_owner(struct diff *d, struct pair *p)
 {
+    struct file *low = &p->low;
     AUTO_CLOSE int fd = openat(low->dir_fd, low->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     bool known;
 
     if (fd < 0)
         return err_sys(errno, "cannot open '%s'", low->path);
     TRY(owner_get(d->r->s->owners, fd, &low->st, &low->owner, &known));
-    if (!known && !can_carry_record(low->st.st_mode))
+    p->low_by_path = !known && !can_carry_record(low->st.st_mode);
+    if (p->low_by_path)
         low->owner = layers_owner(&d->r->stack, low->path);
     return NULL;
 }
 
-/* Nothing is recorded for the file. Was it copied up, and so has the owner of the lower one? */
-static struct err *was_copied_up(const struct pair *p, bool *ret)
-{
-    *ret = false;
-    if (can_carry_record(p->up.st.st_mode) && has_xattr(p->up_fd, ORIGIN_XATTR, NULL)) {
-        *ret = true;
-        return NULL;
-    }
-    if (!p->has_low || (p->up.st.st_mode & S_IFMT) != (p->low.st.st_mode & S_IFMT))
-        return NULL;
-    if (S_ISLNK(p->up.st.st_mode))
-        return same_target(p, ret);
-    /* overlayfs leaves no origin where the lower file had several names; nor on what cannot have attributes */
-    *ret = !can_carry_record(p->up.st.st_mode) || (S_ISREG(p->low.st.st_mode) && p->low.st.st_nlink > 1);
-    return NULL;
-}
-
-static bool is_root(const struct owner *o)
-{
-    return o->uid == 0 && o->gid == 0 && !o->device;
-}
-
-static struct err *record_owner(struct diff *d, const struct pair *p)
-{
-    bool stored;
-
-    if (is_root(&p->up.owner))
-        return NULL;
-    TRY(owner_set(d->r->s->owners, p->up_fd, &p->up.st, &p->up.owner, &stored));
-    if (!stored)
-        owner_table_set(d->r->step_owners, p->up.path, &p->up.owner);
-    return NULL;
-}
-
+/* A record is copied up with its file. What has none belongs to root; but for the lower owners that are kept by path.
+ */
 static struct err *upper_owner(struct diff *d, struct pair *p)
 {
-    bool known, copied = false;
+    bool known, same = !p->low_by_path || (p->up.st.st_mode & S_IFMT) != (p->low.st.st_mode & S_IFMT);
 
     TRY(owner_get(d->r->s->owners, p->up_fd, &p->up.st, &p->up.owner, &known));
-    if (known || owner_table_get(d->r->step_owners, p->up.path, &p->up.owner))
+    if (known || owner_table_get(d->r->step_owners, p->up.path, &p->up.owner) || same)
         return NULL;
-    TRY(was_copied_up(p, &copied));
-    if (!copied)
-        p->up.owner = d->opts->new_files;
-    else if (can_carry_record(p->up.st.st_mode))
-        p->up.owner = (struct owner){ 0 }; /* a record would have been copied, too */
-    else
-        p->up.owner = p->low.owner;
-    p->up.owner.device = 0;
-    return record_owner(d, p);
+    same = true;
+    if (S_ISLNK(p->up.st.st_mode))
+        TRY(same_target(p, &same));
+    if (!same)
+        return NULL;
+    p->up.owner = p->low.owner;
+    owner_table_set(d->r->step_owners, p->up.path, &p->up.owner);
+    return NULL;
 }
 
 /* ---- comparison ---- */
@@ -213,7 +180,7 @@ static struct err *pair_open(struct diff *d, const struct frame *f, int lower_fd
         return err_sys(errno, "cannot look at '%s'", p->up.path);
     p->has_low = lower_fd >= 0 && fstatat(lower_fd, name, &p->low.st, AT_SYMLINK_NOFOLLOW) == 0;
     if (p->has_low)
-        TRY(lower_owner(d, &p->low));
+        TRY(lower_owner(d, p));
     return upper_owner(d, p);
 }
 

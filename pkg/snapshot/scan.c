@@ -149,18 +149,8 @@ static struct err *recorded_owner(struct scan *s, int dir_fd, const char *name, 
     return owner_get(s->o->owners, fd, st, ret, ret_known);
 }
 
-/* Gives a file without a record to the owner that it has by default. */
-static struct err *store_owner(struct scan *s, int dir_fd, const char *name, const struct stat *st,
-                               const struct owner *o)
-{
-    AUTO_CLOSE int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    bool stored;
-
-    return fd < 0 ? err_sys(errno, "cannot open '%s'", name) : owner_set(s->o->owners, fd, st, o, &stored);
-}
-
 /* `old`: the same inode as of the last scan, or NULL. */
-static struct err *find_owner(struct scan *s, int dir_fd, const char *name, const char *path, struct stat *st,
+static struct err *find_owner(struct scan *s, int dir_fd, const char *name, const char *path, const struct stat *st,
                               const struct item *old, struct owner *ret)
 {
     bool carries = S_ISREG(st->st_mode) || S_ISDIR(st->st_mode), known;
@@ -180,15 +170,9 @@ static struct err *find_owner(struct scan *s, int dir_fd, const char *name, cons
         (void)owner_table_get(s->o->specials, path, ret);
         return NULL;
     }
-    *ret = s->commit->new_files;
-    ret->device = 0;
+    *ret = (struct owner){ 0 };
     if (!carries)
         owner_table_set(s->o->specials, path, ret);
-    else if (ret->uid || ret->gid) {
-        TRY(store_owner(s, dir_fd, name, st, ret));
-        if (fstatat(dir_fd, name, st, AT_SYMLINK_NOFOLLOW) < 0) /* its ctime changed */
-            return err_sys(errno, "cannot look at '%s'", path);
-    }
     return NULL;
 }
 

@@ -78,8 +78,7 @@ MUST_USE struct err *snapshotter_copy_tree(struct snapshotter *s, const char *fr
 
 struct commit_opts {
     enum snapshot_mode mode;
-    struct owner new_files; /* OWNER_RECORDED: owner of files without a record that the step made (the USER of a RUN) */
-    int64_t clamp_mtime_s;  /* later times become this (SOURCE_DATE_EPOCH); INT64_MAX = keep */
+    int64_t clamp_mtime_s;     /* later times become this (SOURCE_DATE_EPOCH); INT64_MAX = keep */
     const struct strs *ignore; /* paths ("/a/b" or "a/b") that are not part of the layer, with all below; may be NULL */
 };
 struct commit_stats {

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -45,6 +46,17 @@ static bool read_stat(int proc_fd, const char *pid, struct process *ret)
     ret->dead = after[2] == 'Z' || after[2] == 'X';
     ret->parent = (pid_t)strtol(after + 4, NULL, 10);
     return true;
+}
+
+bool proc_is_foreign(int proc_fd, pid_t pid)
+{
+    struct stat own, other;
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "%d/ns/user", (int)pid);
+    if (fstatat(proc_fd, "self/ns/user", &own, 0) < 0 || fstatat(proc_fd, path, &other, 0) < 0)
+        return true;
+    return own.st_ino != other.st_ino || own.st_dev != other.st_dev;
 }
 
 static int by_pid(const void *a, const void *b)

@@ -15,6 +15,8 @@ int64_t proc_now_ms(void);
 /* May this process be signalled? proc_fd is the mounted /proc that showed it. NULL stands for "any". */
 typedef bool (*proc_filter)(int proc_fd, pid_t pid);
 
+/* A filter: does it live in another user namespace than we do? */
+bool proc_is_foreign(int proc_fd, pid_t pid);
 /* Sends sig to every living descendant that the filter accepts; returns how many there were. proc_fd: an open /proc of
  * our own pid namespace. */
 size_t proc_signal_descendants(int proc_fd, int sig, proc_filter filter);

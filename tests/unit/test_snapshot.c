@@ -35,13 +35,11 @@
 struct layer_case {
     const char *name;
     const char *base[MAX_LAYERS];
-    const char *script;   /* /bin/sh in the root directory */
-    const char *own;      /* then: "PATH UID:GID" lines, as a chown that the sandbox saw */
-    const char *want;     /* the layer of that step */
-    const char *recorded; /* what it is with OWNER_RECORDED, where that differs */
-    const char *copy;     /* what it is with the copy back end, where that differs */
+    const char *script; /* /bin/sh in the root directory */
+    const char *own;    /* then: "PATH UID:GID" lines, as a chown that the sandbox saw */
+    const char *want;   /* the layer of that step */
+    const char *copy;   /* what it is with the copy back end, where that differs */
     enum snapshot_mode mode;
-    struct owner new_files;
     const char *ignore;
 };
 
@@ -188,18 +186,16 @@ static const struct layer_case cases[] = {
       .base = { "f 644 0:0 g g\nx user.a 1\n" },
       .script = "python3 -c 'import os; os.removexattr(\"g\", \"user.a\")'",
       .want = "f 644 0:0 g g\n" },
-    { .name = "owner of new files",
-      .base = { BASE },
-      .script = "echo 1 > n; ln -s n l; mkdir m; echo 2 > d/y; touch -h s; chmod 700 d/sub",
-      .new_files = { .uid = 1000, .gid = 100 },
-      .want = "d 755 0:0 d\nd 700 0:0 d/sub\nf 644 5:6 d/y 2\nl 777 0:0 l n\nd 755 0:0 m\nf 644 0:0 n 1\n"
-              "l 777 7:8 s d/x\n",
-      .recorded = "d 755 0:0 d\nd 700 0:0 d/sub\nf 644 5:6 d/y 2\nl 777 1000:100 l n\n"
-                  "d 755 1000:100 m\nf 644 1000:100 n 1\nl 777 7:8 s d/x\n" },
+    {
+        .name = "owner of new files",
+        .base = { BASE },
+        .script = "echo 1 > n; ln -s n l; mkdir m; echo 2 > d/y; touch -h s; chmod 700 d/sub",
+        .want = "d 755 0:0 d\nd 700 0:0 d/sub\nf 644 5:6 d/y 2\nl 777 0:0 l n\nd 755 0:0 m\nf 644 0:0 n 1\n"
+                "l 777 7:8 s d/x\n",
+    },
     { .name = "owner of a name of a lower group",
       .base = { BASE },
       .script = "echo 3 > h1",
-      .new_files = { .uid = 1000, .gid = 100 },
       .want = "f 644 0:0 h1 3\n",
       .copy = "f 644 0:0 h1 3\nh 644 0:0 h2 h1\n" },
     { .name = "ignored paths",
@@ -664,7 +660,7 @@ static void commit_to(struct rootfs *r, const struct layer_case *c, struct buf *
     struct commit_stats stats;
 
     split(c->ignore, &ignore);
-    const struct commit_opts o = { c->mode, c->new_files, INT64_MAX, &ignore };
+    const struct commit_opts o = { c->mode, INT64_MAX, &ignore };
     must(rootfs_commit(r, &o, (struct sink){ to_buf, out }, &stats));
 }
 
@@ -759,7 +755,7 @@ static const char *wanted(const struct place *p, const struct layer_case *c)
 {
     if (c->copy && strcmp(p->backend, "copy") == 0)
         return c->copy;
-    return p->owners == OWNER_RECORDED && c->recorded ? c->recorded : c->want;
+    return c->want;
 }
 
 static void run_case(const struct place *p, struct snapshotter *s, const struct layer_case *c)

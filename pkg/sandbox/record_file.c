@@ -1,0 +1,342 @@
+/* Files of the caller's that were opened: their recorded owners, and who may do what with them. */
+#include "sandbox/record_priv.h"
+
+#include "base/mem.h"
+#include "sys/owner_names.h"
+#include "sys/path.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+
+#define FS_SEEN    32  /* file systems whose kind is remembered */
+#define FOREIGN    256 /* owners kept for files that cannot carry a record */
+#define DIRS_KNOWN 4096
+
+/* ---- kinds of file systems ---- */
+
+struct foreign_owner {
+    dev_t dev;
+    ino_t ino;
+    struct owner owner;
+};
+
+struct record_fs {
+    struct {
+        dev_t dev;
+        bool foreign;
+    } seen[FS_SEEN];
+    size_t n_seen;
+    struct foreign_owner owners[FOREIGN]; /* a ring */
+    size_t n_owners;
+};
+
+/* Whose files are the kernel's own objects, not the image's. */
+static bool is_kernels(long magic)
+{
+    static const unsigned long kinds[] = { PROC_SUPER_MAGIC,   SYSFS_MAGIC,         DEVPTS_SUPER_MAGIC,
+                                           CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PIPEFS_MAGIC,
+                                           SOCKFS_MAGIC,       NSFS_MAGIC,          ANON_INODE_FS_MAGIC,
+                                           SECURITYFS_MAGIC,   DEBUGFS_MAGIC,       TRACEFS_MAGIC,
+                                           BPF_FS_MAGIC,       0x19800202 /* mqueue */ };
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (kinds[i] == (unsigned long)magic)
+            return true;
+    return false;
+}
+
+static bool is_foreign(struct recorder *r, int fd, dev_t dev)
+{
+    struct record_fs *f = r->fs;
+    struct statfs fs;
+
+    for (size_t i = 0; i < f->n_seen; i++)
+        if (f->seen[i].dev == dev)
+            return f->seen[i].foreign;
+    if (fstatfs(fd, &fs) < 0)
+        return true;
+    size_t slot = f->n_seen < FS_SEEN ? f->n_seen++ : FS_SEEN - 1;
+    f->seen[slot].dev = dev;
+    f->seen[slot].foreign = is_kernels((long)fs.f_type);
+    return f->seen[slot].foreign;
+}
+
+static struct foreign_owner *find_foreign(struct record_fs *f, const struct stat *st)
+{
+    for (size_t i = 0; i < FOREIGN && i < f->n_owners; i++)
+        if (f->owners[i].ino == st->st_ino && f->owners[i].dev == st->st_dev)
+            return &f->owners[i];
+    return NULL;
+}
+
+static void keep_foreign(struct record_fs *f, const struct stat *st, const struct owner *o)
+{
+    struct foreign_owner *at = find_foreign(f, st);
+
+    if (!at)
+        at = &f->owners[f->n_owners++ % FOREIGN];
+    *at = (struct foreign_owner){ st->st_dev, st->st_ino, *o };
+}
+
+bool record_has_foreign(const struct recorder *r)
+{
+    return r->fs->n_owners > 0;
+}
+
+/* ---- looking ---- */
+
+struct path_fd record_fd_path(int fd)
+{
+    struct path_fd p;
+
+    (void)snprintf(p.text, sizeof(p.text), "self/fd/%d", fd);
+    return p;
+}
+
+static bool read_record(int fd, mode_t mode, struct owner *ret)
+{
+    char value[OWNER_RECORD_BYTES];
+    ssize_t n = getxattr(record_fd_path(fd).text, owner_xattr_name(mode), value, sizeof(value));
+
+    return n > 0 && owner_decode(mode, value, (size_t)n, ret);
+}
+
+int target_look(struct call *c, int fd, struct target *t)
+{
+    *t = (struct target){ .fd = fd };
+    if (fstat(fd, &t->st) < 0) {
+        int rc = -errno;
+
+        close_fd(&t->fd);
+        return rc;
+    }
+    if (c->r->level == RECORD_DEVICES) { /* the kernel knows the owners */
+        t->owner = (struct owner){ .uid = t->st.st_uid, .gid = t->st.st_gid };
+        return 0;
+    }
+    t->foreign = is_foreign(c->r, fd, t->st.st_dev);
+    t->recorded = !t->foreign && read_record(fd, t->st.st_mode, &t->owner);
+    if (!t->recorded && c->r->fs->n_owners) {
+        const struct foreign_owner *known = find_foreign(c->r->fs, &t->st);
+
+        t->recorded = known != NULL;
+        if (known)
+            t->owner = known->owner;
+    }
+    return 0;
+}
+
+struct cred_file target_file(const struct target *t)
+{
+    mode_t mode = t->owner.device ? (t->st.st_mode & 07777) | t->owner.device : t->st.st_mode;
+
+    return (struct cred_file){ mode, t->owner.uid, t->owner.gid };
+}
+
+bool record_name_of(int fd, char out[NAME_MAX + 1])
+{
+    char text[LIMIT_PATH_BYTES];
+    ssize_t n = readlinkat(AT_FDCWD, record_fd_path(fd).text, text, sizeof(text) - 1);
+
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    const char *slash = strrchr(text, '/');
+    size_t len = slash ? strlen(slash + 1) : 0;
+    if (!len || len > NAME_MAX)
+        return false;
+    memcpy(out, slash + 1, len + 1);
+    return true;
+}
+
+int target_reopen(const struct target *t, int flags)
+{
+    int fd = open(record_fd_path(t->fd).text, (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)) | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}
+
+/* ---- names that may have a record ---- */
+
+bool record_may_have_record(const struct recorder *r, const char *name)
+{
+    const char *slash = strrchr(name, '/');
+
+    name = slash ? slash + 1 : name;
+    /* "a/..", "dir/": not the file's own name */
+    return !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || owner_names_has(r->names, name);
+}
+
+void record_note_name(struct recorder *r, const char *name)
+{
+    owner_names_add(r->names, name);
+}
+
+/* ---- giving ---- */
+
+static bool is_root(const struct owner *o)
+{
+    return o->uid == 0 && o->gid == 0 && !o->device;
+}
+
+/* An inode of several names is known by all of them. */
+static void note_names_of(struct call *c, const struct target *t)
+{
+    char name[NAME_MAX + 1];
+
+    if (t->st.st_nlink > 1 && !S_ISDIR(t->st.st_mode))
+        owner_names_add_all(c->r->names);
+    else if (record_name_of(t->fd, name))
+        owner_names_add(c->r->names, name);
+    if (S_ISFIFO(t->st.st_mode) || S_ISSOCK(t->st.st_mode))
+        owner_names_add(c->r->names, OWNER_NAMES_SPECIAL);
+}
+
+int target_give(struct call *c, struct target *t, const struct owner *o)
+{
+    char record[OWNER_RECORD_BYTES];
+
+    if (is_root(o) && !t->recorded)
+        return 0; /* what has no record is root's */
+    if (!is_root(o) && !t->foreign)
+        note_names_of(c, t);
+    size_t n = owner_encode(t->st.st_mode, o, record);
+    if (t->foreign || setxattr(record_fd_path(t->fd).text, owner_xattr_name(t->st.st_mode), record, n, 0) < 0) {
+        if (!t->foreign && errno != EOPNOTSUPP && errno != EPERM)
+            return -errno;
+        keep_foreign(c->r->fs, &t->st, o);
+    }
+    t->owner = *o;
+    t->recorded = true;
+    return 0;
+}
+
+struct owner record_new_owner(const struct call *c, const struct target *dir)
+{
+    struct owner o = { .uid = c->cred->uid.file, .gid = c->cred->gid.file };
+
+    if (dir->st.st_mode & S_ISGID)
+        o.gid = dir->owner.gid;
+    return o;
+}
+
+int record_made(struct call *c, const struct place *p, const struct owner *o)
+{
+    AUTO_TARGET struct target t = { .fd = -1 };
+
+    if (is_root(o))
+        return 0;
+    int fd = openat(p->dir.fd, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int rc = fd < 0 ? -errno : target_look(c, fd, &t);
+    return rc < 0 ? rc : target_give(c, &t, o);
+}
+
+/* ---- the way to a directory ---- */
+
+/* Directories that everybody may search, with all above them. Emptied when one may have changed. */
+struct record_dirs {
+    struct {
+        dev_t dev;
+        ino_t ino;
+    } known[DIRS_KNOWN];
+    size_t n;
+};
+
+static size_t slot_of(const struct record_dirs *d, const struct stat *st)
+{
+    size_t i = (size_t)st->st_ino % DIRS_KNOWN;
+
+    while (d->known[i].ino && !(d->known[i].ino == st->st_ino && d->known[i].dev == st->st_dev))
+        i = (i + 1) % DIRS_KNOWN;
+    return i;
+}
+
+static void learn(struct record_dirs *d, const struct stat *st)
+{
+    if (d->n >= DIRS_KNOWN / 2)
+        memset(d, 0, sizeof(*d));
+    size_t i = slot_of(d, st);
+    d->n += d->known[i].ino == 0;
+    d->known[i].dev = st->st_dev;
+    d->known[i].ino = st->st_ino;
+}
+
+void record_files_init(struct recorder *r)
+{
+    r->fs = xcalloc(1, sizeof(*r->fs));
+    r->dirs = xcalloc(1, sizeof(*r->dirs));
+}
+
+void record_forget_dirs(struct recorder *r)
+{
+    memset(r->dirs, 0, sizeof(*r->dirs));
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/* The directory where the kernel begins to look: what lies above it is not searched. */
+static bool stat_start(struct call *c, struct stat *ret)
+{
+    char path[32];
+    int dir = record_dir_of(c);
+
+    if (c->path[0] == '/')
+        return stat("/", ret) == 0;
+    if (dir == AT_FDCWD)
+        (void)snprintf(path, sizeof(path), "%d/cwd", (int)c->tid);
+    else
+        (void)snprintf(path, sizeof(path), "%d/fd/%d", (int)c->tid, dir);
+    return fstatat(c->r->proc_fd, path, ret, 0) == 0;
+}
+
+/* `dir` itself is open to all of `open_dirs`; goes up until the start. */
+static bool walk_up(struct call *c, int fd, const struct stat *start, bool *ret_open)
+{
+    AUTO_CLOSE int at = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    struct stat below = { 0 };
+
+    *ret_open = true;
+    for (int depth = 0; at >= 0 && depth < LIMIT_WALK_DEPTH; depth++) {
+        struct target t = { .fd = -1 };
+        int copy = fcntl(at, F_DUPFD_CLOEXEC, 3);
+
+        if (copy < 0 || target_look(c, copy, &t) < 0)
+            return false;
+        close_fd(&t.fd);
+        const struct cred_file f = target_file(&t);
+        if (!cred_may(c->cred, &f, X_OK))
+            return false;
+        *ret_open = *ret_open && (t.st.st_mode & S_IXOTH);
+        if (same_file(&t.st, start) || same_file(&t.st, &below) || c->r->dirs->known[slot_of(c->r->dirs, &t.st)].ino)
+            return true;
+        below = t.st;
+        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        close_fd(&at);
+        at = up;
+    }
+    return false;
+}
+
+bool place_reachable(struct call *c, const struct target *dir)
+{
+    struct stat start;
+    bool open_to_all;
+
+    if (cred_has(c->cred, CAP_DAC_OVERRIDE) || cred_has(c->cred, CAP_DAC_READ_SEARCH))
+        return true;
+    if (c->r->dirs->known[slot_of(c->r->dirs, &dir->st)].ino)
+        return true;
+    if (!stat_start(c, &start) || !walk_up(c, dir->fd, &start, &open_to_all))
+        return false;
+    if (open_to_all && c->path[0] == '/')
+        learn(c->r->dirs, &dir->st);
+    return true;
+}
