@@ -84,15 +84,12 @@ static const char *find_token(const char *text, const char *token)
     return anywhere;
 }
 
-/* The place of what the error blames, if it is found in these lines as it was written, else the first line. */
-static struct err *blame_lines(const struct dockerfile *df, int first, int last, struct err *e)
+/* Where the token stands in these lines, else the first of them. */
+static struct srcpos find_in_lines(const struct dockerfile *df, int first, int last, const char *token)
 {
-    const char *token = e ? err_token(e) : NULL;
     int line = first;
     const char *found = NULL;
 
-    if (!e)
-        return NULL;
     for (int k = first; token && *token && !found && k <= last; k++) {
         const char *text = line_text(df, k);
 
@@ -105,7 +102,22 @@ static struct err *blame_lines(const struct dockerfile *df, int first, int last,
         at.col = (int)(found - at.text) + 1;
         at.width = (int)strlen(token);
     }
+    return at;
+}
+
+/* The place of what the error blames, if it is found in these lines as it was written, else the first line. */
+static struct err *blame_lines(const struct dockerfile *df, int first, int last, struct err *e)
+{
+    if (!e)
+        return NULL;
+    const struct srcpos at = find_in_lines(df, first, last, err_token(e));
+
     return err_at(e, &at);
+}
+
+struct srcpos df_find(const struct dockerfile *df, const struct df_instr *i, const char *token)
+{
+    return find_in_lines(df, i->line, i->end_line, token);
 }
 
 struct err *df_at(const struct dockerfile *df, const struct df_instr *i, struct err *e)
@@ -173,6 +185,11 @@ static struct err *read_instr(struct lex *lx, const struct dockerfile *df, const
     struct err *e = instr_parse(line, lx->escape, ret_instr);
     int last = lx->line;
 
+    ret_instr->empty_line = lx->empty_line;
+    ret_instr->check_line = lx->check_line;
+    ret_instr->comment_line = lx->comment_line;
+    ret_instr->check = steal(&lx->check);
+    ret_instr->comment = steal(&lx->comment);
     if (!e && ret_instr->takes_heredocs)
         e = heredocs_read(lx, line, ret_instr);
     ret_instr->line = first;
@@ -209,6 +226,7 @@ static struct err *read_all(const char *text, size_t len, struct dockerfile *df)
         df->instrs = instrs.items;
         df->n_instrs = instrs.n;
     }
+    lex_release(&lx);
     df->escape = lx.escape;
     return e;
 }
@@ -242,13 +260,29 @@ static struct err *parse_text(const char *name, const char *text, size_t len, st
 {
     TRY(check_bytes(name, text, len));
     df->name = xstrdup(name);
-    df->syntax = lex_directive(text, len, DIRECTIVE_SYNTAX);
-    df->check = lex_directive(text, len, DIRECTIVE_CHECK);
+    df->syntax = lex_directive(text, len, DIRECTIVE_SYNTAX, &df->syntax_line);
+    df->check = lex_directive(text, len, DIRECTIVE_CHECK, &df->check_line);
     keep_lines(text, len, df);
     TRY(read_all(text, len, df));
     if (df->n_instrs == 0)
         return err_new(ERR_DOCKERFILE, "'%s' has no instructions", name);
     return NULL;
+}
+
+char *dockerfile_syntax(const char *text, size_t len, int *ret_line)
+{
+    return lex_directive(text, len, DIRECTIVE_SYNTAX, ret_line);
+}
+
+struct err *dockerfile_at_line(const char *name, const char *text, size_t len, int line, struct err *e)
+{
+    AUTO(dockerfile_free) struct dockerfile *df = xcalloc(1, sizeof(*df));
+
+    if (!e)
+        return NULL;
+    df->name = xstrdup(name);
+    keep_lines(text, len, df);
+    return df_at_line(df, line, e);
 }
 
 /* Before the first FROM only ARG may stand. */

@@ -72,6 +72,10 @@ struct df_instr {
     size_t n_flags;
     struct df_heredoc *heredocs; /* of ONBUILD: the trigger has them */
     size_t n_heredocs;
+    int empty_line; /* the first empty line inside a continued instruction; 0 = none */
+    char *check;    /* of a comment "# check=..." above it: what it says; NULL = there is none */
+    char *comment;  /* the last other comment above it, NULL = none, or an empty comment came behind it */
+    int check_line, comment_line;
     bool takes_heredocs; /* they may follow: ADD, COPY, RUN not in JSON form, and ONBUILD of these */
 
     /* by kind; what does not apply is empty */
@@ -90,7 +94,8 @@ struct df_instr {
 struct dockerfile {
     char *name;           /* for messages, as given */
     char *syntax, *check; /* directives, NULL if absent */
-    char escape;          /* '\\' or '`' */
+    int syntax_line, check_line;
+    char escape; /* '\\' or '`' */
     struct df_instr *instrs;
     size_t n_instrs;
     VEC(size_t) froms; /* which of them are FROM */
@@ -102,6 +107,11 @@ struct dockerfile {
  * checked as BuildKit's instructions.Parse does (argument counts, flags, names, durations), so that no later stage
  * meets a malformed one. */
 MUST_USE struct err *dockerfile_parse(const char *name, const char *text, size_t len, struct dockerfile **ret);
+/* The directive `# syntax=` alone, to be looked at before the text is parsed; NULL if there is none. The caller frees.
+ */
+char *dockerfile_syntax(const char *text, size_t len, int *ret_line);
+/* Adds a place of a text that is not parsed (yet), with what the error blames. NULL stays NULL. */
+MUST_USE struct err *dockerfile_at_line(const char *name, const char *text, size_t len, int line, struct err *e);
 /* Parses one instruction of an ONBUILD trigger found in a base image; place is for messages. Forbidden inside: ONBUILD,
  * FROM, MAINTAINER. The caller frees with df_instr_free. */
 MUST_USE struct err *dockerfile_parse_trigger(const char *text, const struct srcpos *place, struct df_instr **ret);
@@ -114,6 +124,9 @@ const char *df_keyword(enum df_kind kind);
 /* The place of a line of that file, for err_at(), with its stage and the lines around it. Borrowed from df. It looks
  * for the stage: ask for it when there is something to say, not before. */
 struct srcpos df_place(const struct dockerfile *df, int line);
+/* The place of a token within the instruction's lines, as it is written there; token NULL or not found: its first line.
+ */
+struct srcpos df_find(const struct dockerfile *df, const struct df_instr *i, const char *token);
 /* Adds the place of the instruction: what the error blames (err_blame) within its lines, else its first line. NULL
  * stays NULL. */
 MUST_USE struct err *df_at(const struct dockerfile *df, const struct df_instr *i, struct err *e);

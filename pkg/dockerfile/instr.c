@@ -546,6 +546,9 @@ static struct err *unknown_keyword(const char *line)
     AUTO_FREE char *keyword = xstrndup(n ? word.p : "", n);
     struct err *e = err_blame(err_new(ERR_DOCKERFILE, "unknown instruction '%.100s'", keyword), keyword);
 
+    if (strncmp(keyword, "//", 2) == 0)
+        return err_hint(e, "A comment begins with '#'.");
+
     return suggest_hint(e, "", keyword, names, DF_KIND_COUNT);
 }
 
@@ -571,6 +574,8 @@ struct err *instr_parse(const char *line, char escape, struct df_instr *ret_inst
 void instr_release(struct df_instr *i)
 {
     free(i->text);
+    free(i->check);
+    free(i->comment);
     for (size_t k = 0; k < i->n_flags; k++) {
         free(i->flags[k].name);
         free(i->flags[k].value);

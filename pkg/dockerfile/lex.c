@@ -17,6 +17,13 @@ void lex_init(struct lex *lx, const char *text, size_t len)
         lx->p += 3;
 }
 
+void lex_release(struct lex *lx)
+{
+    free(lx->check);
+    free(lx->comment);
+    lx->check = lx->comment = NULL;
+}
+
 struct err *lex_physical(struct lex *lx, struct span *ret_line, bool *ret_more)
 {
     size_t left = (size_t)(lx->end - lx->p);
@@ -111,7 +118,15 @@ static struct err *take_directive(struct lex *lx, struct span line)
     return NULL;
 }
 
-char *lex_directive(const char *text, size_t len, enum directive which)
+/* Up to the first blank, as in the reference. */
+static char *directive_value(struct span value)
+{
+    const char *space = memchr(value.p, ' ', value.n);
+
+    return xstrndup(value.p, space ? (size_t)(space - value.p) : value.n);
+}
+
+char *lex_directive(const char *text, size_t len, enum directive which, int *ret_line)
 {
     struct lex lx;
     struct span line = { NULL, 0 }, value = { NULL, 0 };
@@ -133,9 +148,30 @@ char *lex_directive(const char *text, size_t len, enum directive which)
         if (found == which)
             break;
     }
-    const char *space = memchr(value.p, ' ', value.n);
+    *ret_line = lx.line;
+    return directive_value(value);
+}
 
-    return xstrndup(value.p, space ? (size_t)(space - value.p) : value.n);
+/* ---- comments above an instruction ---- */
+
+/* The first "check=" counts, of others the last; an empty comment ends what stands above it. */
+static void take_comment(struct lex *lx, struct span line)
+{
+    enum directive which = DIRECTIVE_SYNTAX;
+    struct span value = { NULL, 0 }, text = span_trim((struct span){ line.p + 1, line.n - 1 });
+
+    if (text.n == 0) {
+        lex_release(lx);
+    } else if (directive_split(line, &which, &value) && which == DIRECTIVE_CHECK) {
+        if (lx->check)
+            return;
+        lx->check = directive_value(value);
+        lx->check_line = lx->line;
+    } else {
+        free(lx->comment);
+        lx->comment = span_dup(text);
+        lx->comment_line = lx->line;
+    }
 }
 
 /* ---- logical lines ---- */
@@ -163,8 +199,10 @@ static struct err *join(struct lex *lx, struct buf *text)
         if (!more || is_comment(line))
             continue;
         line = trim_newline(line);
-        if (span_trim_left(line).n == 0)
+        if (span_trim_left(line).n == 0) {
+            lx->empty_line = lx->empty_line ? lx->empty_line : lx->line;
             continue;
+        }
         more = continuation(&line, lx->escape);
         buf_add(text, line.p, line.n);
     }
@@ -176,12 +214,15 @@ struct err *lex_logical(struct lex *lx, struct buf *ret_text, int *ret_first, bo
     struct span line = { NULL, 0 };
 
     buf_clear(ret_text);
+    lx->empty_line = 0;
     for (;;) {
         TRY(lex_physical(lx, &line, ret_more));
         if (!*ret_more)
             return NULL;
         line = span_trim_left(trim_newline(line));
         TRY(take_directive(lx, line));
+        if (line.n > 0 && line.p[0] == '#' && lx->directives_over)
+            take_comment(lx, line);
         if (line.n == 0 || line.p[0] == '#')
             continue;
         *ret_first = lx->line;

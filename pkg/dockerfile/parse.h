@@ -14,15 +14,21 @@ struct lex {
     int line;            /* number of the last physical line that was read */
     char escape;
     bool directives_over, seen[DIRECTIVE_COUNT];
+
+    /* of the logical line: as in struct df_instr */
+    int empty_line, check_line, comment_line;
+    char *check, *comment;
 };
 
 void lex_init(struct lex *lx, const char *text, size_t len);
+void lex_release(struct lex *lx);
 /* The next physical line with its end; *ret_more is false at the end of the file. */
 MUST_USE struct err *lex_physical(struct lex *lx, struct span *ret_line, bool *ret_more);
 /* The next instruction's text: continuations joined, comments gone. *ret_first is its first line; lx->line the last. */
 MUST_USE struct err *lex_logical(struct lex *lx, struct buf *ret_text, int *ret_first, bool *ret_more);
-/* The value of a directive at the top of the file (a shebang line may precede), NULL if it is not there. */
-char *lex_directive(const char *text, size_t len, enum directive which);
+/* The value of a directive at the top of the file (a shebang line may precede) and its line, NULL if it is not there.
+ */
+char *lex_directive(const char *text, size_t len, enum directive which, int *ret_line);
 
 /* ---- split.c: a logical line to keyword, flags and arguments ---- */
 

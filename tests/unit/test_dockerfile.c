@@ -304,6 +304,7 @@ static const struct {
     { "FROM busybox build\n", { "FROM busybox AS build", "        |              ^~~~~" } },
     { "FROM a-b AS B-A x AS y\n", { "one or three", "Write FROM IMAGE, or" } },
     { "FROM a:9 AS 9\n", { "        |             ^\n" } },
+    { "FROM a\n// a comment\n", { "'//'", "A comment begins with '#'" } },
     { "FROM a # the base\n", { "A comment needs a line of its own" } },
     { "FROM a\nADD --from=b c d\n", { "'--from' of ADD", "--from is a flag of COPY" } },
     { "FROM a\nCOPY --link=fasle b c\n", { "true or false", "'false'", "--link" } },
@@ -337,9 +338,91 @@ static void test_directives(void **state)
     assert_null(dockerfile_parse("Dockerfile", text, strlen(text), &df));
     assert_string_equal(df->syntax, "docker/dockerfile:1");
     assert_string_equal(df->check, "skip=all;error=true");
+    assert_int_equal(df->syntax_line, 2);
+    assert_int_equal(df->check_line, 3);
     assert_int_equal(df->escape, '\\');
     assert_string_equal(df_place(df, 5).text, "FROM a");
     assert_null(df_place(df, 6).text);
+}
+
+/* ---- what stands around instructions ---- */
+
+static const struct {
+    const char *text, *want; /* of the last instruction: empty line, check and its line, comment and its line */
+} around[] = {
+    { "FROM a", "0 - -" },
+    { "# c\nFROM a", "0 - c@1" },
+    { "# syntax=x\n# check=skip=all\nFROM a", "0 - -" },
+    { "# syntax=x\n# c\n# check=skip=all x\nFROM a", "0 skip=all@3 c@2" },
+    { "FROM a\n# check=a\n# c\n#check = b\n#  d  \nRUN x", "0 a@2 d@5" },
+    { "FROM a\n# check=a\n# c\n#\n# d\nRUN x", "0 - d@5" },
+    { "FROM a\n# check=a\n\n\n# c\n\nRUN x", "0 a@2 c@5" },
+    { "FROM a\n# check=a\nRUN x\nRUN y", "0 - -" },
+    { "FROM a\nRUN x \\\n# check=a\n\n  y", "4 - -" },
+    { "FROM a\nRUN x \\\n \t\n\n  y", "3 - -" },
+    { "FROM a\nRUN x \\\n  y\nRUN z", "0 - -" },
+    { "FROM a\nRUN <<E\n\n# check=a\nE\nRUN z", "0 - -" },
+    { "FROM a\n\t # check=a\nRUN x\n# end", "0 a@2 -" },
+};
+
+static void test_around(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(around) / sizeof(around[0]); i++) {
+        AUTO(dockerfile_free) struct dockerfile *df = NULL;
+        AUTO(buf_release) struct buf got = BUF_INIT;
+
+        assert_null(dockerfile_parse("Dockerfile", around[i].text, strlen(around[i].text), &df));
+        const struct df_instr *last = &df->instrs[df->n_instrs - 1];
+
+        buf_printf(&got, "%d %s", last->empty_line, last->check ? last->check : "-");
+        if (last->check)
+            buf_printf(&got, "@%d", last->check_line);
+        buf_printf(&got, " %s", last->comment ? last->comment : "-");
+        if (last->comment)
+            buf_printf(&got, "@%d", last->comment_line);
+        if (strcmp(buf_str(&got), around[i].want) != 0)
+            fail_msg("'%s' gave '%s', not '%s'", around[i].text, buf_str(&got), around[i].want);
+    }
+}
+
+static void test_before_parsing(void **state)
+{
+    static const char text[] = "# check=x\n# syntax=docker/x:1 more\n\x01 nonsense\n";
+    struct srcpos at;
+    int line = 0;
+
+    (void)state;
+    AUTO_FREE char *syntax = dockerfile_syntax(text, strlen(text), &line);
+    assert_string_equal(syntax, "docker/x:1");
+    assert_int_equal(line, 2);
+    assert_null(dockerfile_at_line("D", text, strlen(text), 2, NULL));
+    struct err *e = err_blame(err_new(ERR_DOCKERFILE, "x"), "docker/x:1");
+    e = dockerfile_at_line("D", text, strlen(text), line, e);
+    assert_true(err_place(e, &at) && at.line == 2 && at.col == 10 && at.width == 10);
+    assert_string_equal(at.text, "# syntax=docker/x:1 more");
+    err_free(e);
+    line = 0;
+    assert_null(dockerfile_syntax("FROM a", 6, &line));
+    assert_int_equal(line, 0);
+}
+
+static void test_find(void **state)
+{
+    static const char text[] = "FROM a AS b\nRUN one \\\n  two a=two\n";
+    AUTO(dockerfile_free) struct dockerfile *df = NULL;
+
+    (void)state;
+    assert_null(dockerfile_parse("Dockerfile", text, strlen(text), &df));
+    struct srcpos at = df_find(df, &df->instrs[1], "two");
+    assert_true(at.line == 3 && at.col == 3 && at.width == 3);
+    assert_string_equal(at.stage, "b");
+    at = df_find(df, &df->instrs[1], "nowhere");
+    assert_true(at.line == 2 && at.col == 0);
+    at = df_find(df, &df->instrs[1], NULL);
+    assert_true(at.line == 2 && at.col == 0);
+    at = df_find(df, &df->instrs[0], "A");
+    assert_true(at.line == 1 && at.col == 8);
 }
 
 static void test_text(void **state)
@@ -674,10 +757,11 @@ static void test_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),      cmocka_unit_test(test_instrs), cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_directives), cmocka_unit_test(test_text),   cmocka_unit_test(test_trigger),
-        cmocka_unit_test(test_is_heredoc), cmocka_unit_test(test_mounts), cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_health),     cmocka_unit_test(test_chmod),  cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_around),     cmocka_unit_test(test_before_parsing), cmocka_unit_test(test_find),
+        cmocka_unit_test(test_files),      cmocka_unit_test(test_instrs),         cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_directives), cmocka_unit_test(test_text),           cmocka_unit_test(test_trigger),
+        cmocka_unit_test(test_is_heredoc), cmocka_unit_test(test_mounts),         cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_health),     cmocka_unit_test(test_chmod),          cmocka_unit_test(test_limits),
         cmocka_unit_test(test_deep),       cmocka_unit_test(test_large),
     };
 
