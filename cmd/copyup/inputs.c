@@ -1,8 +1,10 @@
 #include "inputs.h"
 
 #include "base/limits.h"
+#include "plan/plan.h"
 #include "sys/file.h"
 #include "sys/path.h"
+#include "wire.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -14,6 +16,10 @@ bool inputs_are_here(const struct settings *s)
 
 static struct err *parse(const struct settings *s, struct buf *text, struct dockerfile **ret_df)
 {
+    AUTO(strs_release) struct strs args = { 0 };
+
+    wire_build_args(s, &args);
+    TRY(plan_check_syntax(s->dockerfile, buf_str(text), text->len, &args));
     return dockerfile_parse(s->dockerfile, buf_str(text), text->len, ret_df);
 }
 
@@ -35,20 +41,19 @@ static struct err *open_context(const char *dir, const char *dockerfile_path, st
 
 /* ---- a directory here ---- */
 
-/* As given, else inside the context: both are in use. */
-static char *find_dockerfile(const struct settings *s)
+char *inputs_dockerfile_path(const char *context, const char *dockerfile)
 {
-    AUTO_FREE char *inside = path_join(s->context, s->dockerfile);
+    AUTO_FREE char *inside = path_join(context, dockerfile);
 
-    if (access(s->dockerfile, F_OK) != 0 && access(inside, F_OK) == 0)
+    if (access(dockerfile, F_OK) != 0 && access(inside, F_OK) == 0)
         return steal(&inside);
-    return xstrdup(s->dockerfile);
+    return xstrdup(dockerfile);
 }
 
 struct err *inputs_open(const struct settings *s, struct dockerfile **ret_df, struct context **ret_context)
 {
     AUTO(buf_release) struct buf text = BUF_INIT;
-    AUTO_FREE char *path = find_dockerfile(s);
+    AUTO_FREE char *path = inputs_dockerfile_path(s->context, s->dockerfile);
     struct err *e = file_read(path, LIMIT_DOCKERFILE_BYTES, &text);
 
     if (e)

@@ -10,6 +10,8 @@
 
 /* Does the context lie in a directory here? */
 bool inputs_are_here(const struct settings *s);
+/* Where the Dockerfile lies: as given, else inside the context; both are in use. The caller frees. */
+char *inputs_dockerfile_path(const char *context, const char *dockerfile);
 /* Reads the Dockerfile and opens the context: the first for a directory here, the second for everything else; what that
  * fetched belongs to r. The caller frees both results, also after an error. */
 MUST_USE struct err *inputs_open(const struct settings *s, struct dockerfile **ret_df, struct context **ret_context);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "build/build.h"
 #include "inputs.h"
+#include "lint.h"
 #include "progress.h"
 #include "wire.h"
 
@@ -15,6 +16,8 @@
 struct step_ctx {
     const struct settings *s;
     struct dockerfile *df;
+    struct lint *lint;
+    bool lint_shown;
     struct plan **plans; /* one a platform */
     size_t n_plans;
     struct context *context;
@@ -28,20 +31,6 @@ struct step_ctx {
 };
 
 /* ---- before the sandbox: what the user wrote ---- */
-
-/* A bare NAME takes its value from our environment, as docker build does; without one it is as if it was not given. */
-static void resolve_build_args(const struct settings *s, struct strs *ret_args)
-{
-    for (size_t i = 0; i < s->build_args.n; i++) {
-        const char *entry = s->build_args.items[i];
-        const char *value = strchr(entry, '=') ? NULL : getenv(entry); // NOLINT(concurrency-mt-unsafe)
-
-        if (strchr(entry, '='))
-            strs_add(ret_args, entry);
-        else if (value)
-            strs_take(ret_args, xasprintf("%s=%s", entry, value));
-    }
-}
 
 /* As docker build has it: the setting, which may come from the step's own environment, is a build argument. */
 static void add_epoch(const struct settings *s, struct strs *args)
@@ -65,6 +54,40 @@ static struct err *find_epoch(struct step_ctx *c, struct plan *plan)
     return NULL;
 }
 
+/* Warnings are of the file, not of a platform: they are for the first one, as with BuildKit. */
+static struct err *start_lint(struct step_ctx *c, struct plan_opts *opts)
+{
+    opts->watch = NULL;
+    if (c->lint)
+        return NULL;
+    TRY(lint_new(c->df, opts, &c->lint));
+    lint_set_ignore(c->lint, context_ignore(c->context));
+    lint_dockerfile(c->lint);
+    opts->watch = lint_watch(c->lint);
+    return NULL;
+}
+
+/* Once. When they are errors they are shown however quiet we are. */
+static void show_lint(struct step_ctx *c)
+{
+    bool strict = c->lint && lint_is_strict(c->lint);
+
+    if (!c->lint || c->lint_shown || (c->printer.quiet && !strict))
+        return;
+    c->lint_shown = true;
+    fflush(stdout);
+    lint_show(strict ? stderr : stdout, c->lint);
+    fflush(stdout);
+}
+
+static struct err *planned(void *ctx)
+{
+    struct step_ctx *c = ctx;
+
+    show_lint(c);
+    return lint_verdict(c->lint);
+}
+
 /* The plan for one platform; NULL: for what the base image is for. */
 static struct err *add_plan(struct step_ctx *c, struct plan_opts *opts, const char *platform)
 {
@@ -74,6 +97,7 @@ static struct err *add_plan(struct step_ctx *c, struct plan_opts *opts, const ch
     if (platform)
         TRY(platform_parse(platform, &opts->target_platform));
     platform_normalize(&opts->target_platform);
+    TRY(start_lint(c, opts));
     TRY(plan_new(c->df, opts, &c->plans[c->n_plans]));
     c->n_plans++;
     TRY(plan_rehearse(c->plans[c->n_plans - 1], false, NULL)); /* before anything is fetched */
@@ -86,7 +110,7 @@ static struct err *make_plans(struct step_ctx *c)
     AUTO(strs_release) struct strs args = { 0 };
     const struct strs *platforms = &c->s->platforms;
 
-    resolve_build_args(c->s, &args);
+    wire_build_args(c->s, &args);
     add_epoch(c->s, &args);
     struct plan_opts opts = { .build_args = args, .contexts = c->s->build_contexts, .target = c->s->target };
 
@@ -101,7 +125,10 @@ static struct err *make_plans(struct step_ctx *c)
 static struct err *prepare(struct step_ctx *c)
 {
     TRY(inputs_open(c->s, &c->df, &c->context));
-    return make_plans(c);
+    struct err *e = make_plans(c);
+    if (e)
+        show_lint(c);
+    return e;
 }
 
 /* ---- inside the sandbox ---- */
@@ -213,6 +240,8 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
                             .sandbox = sb,
                             .progress = &progress,
                             .limits = &c->limits,
+                            .planned = planned,
+                            .planned_ctx = c,
                             .cancel = sb->cancel };
 
     TRY(wire_build(c->s, c->started_s, &o));
@@ -234,7 +263,10 @@ static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
     c->net = net;
     TRY(wire_store(c->state_dir, &store));
     TRY(wire_snapshotter(c->s, sb, store, &sn));
-    return run_build(c, sb, store, wire_registry(net), sn);
+    struct err *e = run_build(c, sb, store, wire_registry(net), sn);
+    if (e)
+        show_lint(c);
+    return e;
 }
 
 static int64_t deadline_of(const struct settings *s)
@@ -283,6 +315,7 @@ struct err *step_main(const struct settings *s)
     for (size_t i = 0; i < c.n_plans; i++)
         plan_free(c.plans[i]);
     free(c.plans);
+    lint_free(c.lint);
     dockerfile_free(c.df);
     ref_release(&c.repo);
     free(c.state_dir);

@@ -234,6 +234,22 @@ struct err *wire_outputs(const struct settings *s, const struct product *p, cons
     return report_write(&r, s);
 }
 
+void wire_build_arg(const char *entry, struct strs *args)
+{
+    const char *value = strchr(entry, '=') ? NULL : getenv(entry); // NOLINT(concurrency-mt-unsafe)
+
+    if (strchr(entry, '='))
+        strs_add(args, entry);
+    else if (value)
+        strs_take(args, xasprintf("%s=%s", entry, value));
+}
+
+void wire_build_args(const struct settings *s, struct strs *ret_args)
+{
+    for (size_t i = 0; i < s->build_args.n; i++)
+        wire_build_arg(s->build_args.items[i], ret_args);
+}
+
 int wire_log_level(const struct settings *s)
 {
     const char *v = s->verbosity ? s->verbosity : "info";

@@ -44,6 +44,10 @@ MUST_USE struct err *wire_portal_url(const struct wire_net *n, const struct sett
 MUST_USE struct err *wire_outputs(const struct settings *s, const struct product *p, const char *portal_url);
 
 int wire_retries(const struct settings *s);
+/* Build arguments as NAME=VALUE. A bare NAME takes its value from our environment, as with docker build; without one it
+ * is as if it was not given. */
+void wire_build_arg(const char *entry, struct strs *args);
+void wire_build_args(const struct settings *s, struct strs *ret_args);
 /* The log level for PLUGIN_VERBOSITY. */
 int wire_log_level(const struct settings *s);
 

@@ -114,6 +114,16 @@ bool err_place(const struct err *e, struct srcpos *ret_place)
     return true;
 }
 
+const struct err *err_reason(const struct err *e)
+{
+    return e->cause;
+}
+
+const struct err *err_next(const struct err *e)
+{
+    return e->next;
+}
+
 struct err *err_blame(struct err *e, const char *token)
 {
     if (!e || err_token(e))

@@ -91,6 +91,9 @@ int err_exit_code(const struct err *e);
 const char *err_message(const struct err *e);
 /* The piece of the source given to err_blame (the innermost), NULL if none. Borrowed. */
 const char *err_token(const struct err *e);
+/* Why, NULL: it was not said; and the error that was joined to it, NULL: it is the last. Borrowed. */
+const struct err *err_reason(const struct err *e);
+const struct err *err_next(const struct err *e);
 /* Its place; false if it has none. The strings are borrowed, valid as long as e. */
 bool err_place(const struct err *e, struct srcpos *ret_place);
 /* The remedy (the outermost), NULL if none. Borrowed. */

@@ -108,6 +108,11 @@ struct plan {
     struct plan_epoch epoch;
 };
 
+/* Before the text is parsed: may this program read it? `# syntax=`, or the build argument BUILDKIT_SYNTAX in its place,
+ * must name docker/dockerfile, in any version, from anywhere. ERR_DOCKERFILE with place, ERR_SETTING for the argument.
+ */
+MUST_USE struct err *plan_check_syntax(const char *name, const char *text, size_t len, const struct strs *build_args);
+
 /* Unknown target or base stage, a bad FROM, a flag that this program does not execute (in a needed stage), an image
  * name that cannot be one: ERR_DOCKERFILE with place. df must outlive the plan. */
 MUST_USE struct err *plan_new(const struct dockerfile *df, const struct plan_opts *opts, struct plan **ret);

@@ -148,6 +148,11 @@ static void test_blame(void **state)
     e = err_blame(err_wrap(err_blame(err_hint(e, "Inner."), "inner"), "y"), "outer");
     assert_string_equal(err_token(e), "inner");
     assert_string_equal(err_remedy(e), "Inner.");
+    assert_string_equal(err_message(err_reason(e)), "x");
+    assert_null(err_reason(err_reason(e)));
+    assert_null(err_next(e));
+    e = err_join(e, err_new(ERR_BUG, "z"));
+    assert_string_equal(err_message(err_next(e)), "z");
     e = err_wrap(err_at(e, &pos), "z");
     assert_true(err_place(e, &at));
     assert_string_equal(at.file, "F");

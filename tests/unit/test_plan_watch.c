@@ -243,13 +243,58 @@ static void test_globals_wrong(void **state)
     err_free(e);
 }
 
+/* ---- frontends ---- */
+
+static void test_syntax(void **state)
+{
+    static const struct {
+        const char *text, *arg;
+        enum err_kind kind; /* ERR_KIND_COUNT: accepted */
+    } rows[] = {
+        { "FROM a", NULL, ERR_KIND_COUNT },
+        { "# syntax=docker/dockerfile:1\nFROM a", NULL, ERR_KIND_COUNT },
+        { "#syntax = docker/dockerfile\nFROM a", NULL, ERR_KIND_COUNT },
+        { "# syntax=docker/dockerfile:1.4.0-labs\nFROM a", NULL, ERR_KIND_COUNT },
+        { "# syntax=docker.io/docker/dockerfile:experimental\nFROM a", NULL, ERR_KIND_COUNT },
+        { "# syntax=docker/dockerfile-upstream:master\nFROM a", NULL, ERR_KIND_COUNT },
+        { "# syntax=docker/dockerfile:1@sha256:"
+          "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\nFROM a",
+          NULL, ERR_KIND_COUNT },
+        { "# syntax=mirror.example.com:5000/hub/docker/dockerfile:1\nFROM a", NULL, ERR_KIND_COUNT },
+        { "#!/bin/x\n# syntax=docker/dockerfile:1 more words\nFROM a", NULL, ERR_KIND_COUNT },
+        { "# c\n# syntax=other\nFROM a", NULL, ERR_KIND_COUNT }, /* a comment */
+        { "# syntax=dockerfile:1\nFROM a", NULL, ERR_DOCKERFILE },
+        { "# syntax=docker/dockerfile2\nFROM a", NULL, ERR_DOCKERFILE },
+        { "# syntax=mydocker/dockerfile\nFROM a", NULL, ERR_DOCKERFILE },
+        { "# syntax=docker/Dockerfile:1\nFROM a", NULL, ERR_DOCKERFILE },
+        { "# escape=`\n# syntax=other/frontend\nnonsense", NULL, ERR_DOCKERFILE },
+        { "# syntax=other/frontend\nFROM a", "BUILDKIT_SYNTAX=docker/dockerfile:1", ERR_KIND_COUNT },
+        { "# syntax=other/frontend\nFROM a", "BUILDKIT_SYNTAX=", ERR_DOCKERFILE },
+        { "FROM a", "BUILDKIT_SYNTAX=other/frontend", ERR_SETTING },
+        { "# syntax=docker/dockerfile:1\nFROM a", "BUILDKIT_SYNTAX= other/frontend x=y", ERR_SETTING },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        AUTO(strs_release) struct strs args = { 0 };
+        struct srcpos at;
+
+        if (rows[i].arg)
+            strs_add(&args, rows[i].arg);
+        struct err *e = plan_check_syntax("D", rows[i].text, strlen(rows[i].text), &args);
+        if ((e ? err_kind(e) : ERR_KIND_COUNT) != rows[i].kind)
+            fail_msg("%s %s: %s", rows[i].text, rows[i].arg, e ? err_message(e) : "accepted");
+        if (e && rows[i].kind == ERR_DOCKERFILE && (!err_place(e, &at) || at.col == 0 || !err_remedy(e)))
+            fail_msg("%s: no place or no remedy", rows[i].text);
+        err_free(e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_rehearsal),
-        cmocka_unit_test(test_globals),
-        cmocka_unit_test(test_globals_wrong),
+        cmocka_unit_test(test_watch),         cmocka_unit_test(test_rehearsal), cmocka_unit_test(test_globals),
+        cmocka_unit_test(test_globals_wrong), cmocka_unit_test(test_syntax),
     };
 
     return cmocka_run_group_tests_name("plan_watch", tests, NULL, NULL);
