@@ -10,7 +10,6 @@
 
 #define DEFAULT_CONNECT_TIMEOUT_MS 10000
 #define DEFAULT_STALL_TIMEOUT_MS   30000
-#define DEFAULT_RETRIES            4
 #define DEFAULT_RETRY_DELAY_MS     1000
 /* A download that got so much further has earned its retries anew: long ones break more often. */
 #define PROGRESS_BYTES ((uint64_t)1024 * 1024)
@@ -73,7 +72,7 @@ struct err *http_new(const struct http_opts *opts, struct http **ret)
     h->ca_file = opts->ca_file && *opts->ca_file ? xstrdup(opts->ca_file) : NULL;
     h->connect_timeout_ms = opts->connect_timeout_ms > 0 ? opts->connect_timeout_ms : DEFAULT_CONNECT_TIMEOUT_MS;
     h->stall_timeout_ms = opts->stall_timeout_ms > 0 ? opts->stall_timeout_ms : DEFAULT_STALL_TIMEOUT_MS;
-    h->retries = opts->retries >= 0 ? opts->retries : DEFAULT_RETRIES;
+    h->retries = opts->retries >= 0 ? opts->retries : HTTP_DEFAULT_RETRIES;
     h->retry_delay_ms = opts->retry_delay_ms > 0 ? opts->retry_delay_ms : DEFAULT_RETRY_DELAY_MS;
     h->cancel = opts->cancel;
     h->hosts = map_new(host_free);
@@ -277,7 +276,7 @@ static struct err *attempt(struct transfer *t, CURLcode *ret_code)
 static struct err *perform(struct transfer *t)
 {
     struct http *h = t->h;
-    int retries = t->rq->no_retry ? 0 : h->retries;
+    int retries = t->rq->no_retry ? 0 : h->retries + t->rq->more_retries;
     uint64_t before = t->delivered;
 
     for (int n = 0;; n++) {

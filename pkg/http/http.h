@@ -13,12 +13,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define HTTP_DEFAULT_RETRIES 4
+
 struct http_opts {
     const char *user_agent;
     const char *ca_file;    /* extra CA bundle, NULL = the system's well-known places (and SSL_CERT_FILE) */
     int connect_timeout_ms; /* 0 = 10 s */
-    int stall_timeout_ms;   /* no byte for that long: retry; 0 = 30 s */
-    int retries;            /* attempts after the first; < 0 = the default 4 */
+    int stall_timeout_ms;   /* no byte for that long, or next to none in a minute: retry; 0 = 30 s */
+    int retries;            /* attempts after the first; < 0 = the default */
     int retry_delay_ms;     /* before the first retry, doubled for each further one; 0 = 1 s */
     const struct cancel *cancel;
 };
@@ -51,6 +53,7 @@ struct http_request {
     uint64_t resume_from;   /* bytes that `out` has already got from an earlier request: only the rest goes there */
     size_t max_body;        /* of a kept body; 0 = LIMIT_JSON_BYTES */
     bool no_retry;
+    int more_retries;   /* beside the client's */
     bool own_origin;    /* the body is a secret: an answer that leads to another origin is not followed but returned */
     bool always_verify; /* check the certificate also where all hosts ("*") are said to be trusted unchecked */
     int connect_timeout_ms; /* instead of the client's; 0 = the client's */

@@ -44,7 +44,10 @@ struct transfer {
     char *url;              /* of this exchange; owned */
     struct http_response r; /* of this exchange */
     size_t header_bytes;
-    uint64_t sent;      /* bytes of the body given to curl */
+    uint64_t sent;     /* bytes of the body given to curl */
+    uint64_t received; /* bytes of the answer's body */
+    int64_t window_ms; /* since when, and how many bytes were moved until then: to see what creeps */
+    uint64_t window_bytes;
     uint64_t delivered; /* bytes given to the sink, over all attempts */
     uint64_t skip;      /* bytes of this answer that the sink has already */
     char *etag;         /* of the answer whose bytes the sink has; owned */

@@ -10,7 +10,11 @@
 
 /* How much longer than between two bytes a registry may think before it answers an upload: it hashes or moves the blob.
  */
-#define COMMIT_PATIENCE 10
+#define COMMIT_PATIENCE   10
+#define LONG_UPLOAD_BYTES (256 * 1024)
+/* A transfer that creeps is as dead as one that stands: so few bytes in so long a time. */
+#define SLOW_BYTES (16 * 1024)
+#define SLOW_MS    60000
 
 int64_t http_now_ms(void)
 {
@@ -149,6 +153,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     struct err *e = good && t->rq->out ? deliver(t, p, len, status) : keep(t, p, len, status);
 
     t->last_ms = http_now_ms();
+    t->received += len;
     if (e) {
         fail(t, e);
         return 0;
@@ -322,6 +327,13 @@ static int connect_timeout_ms(const struct transfer *t)
     return t->rq->connect_timeout_ms > 0 ? t->rq->connect_timeout_ms : t->h->connect_timeout_ms;
 }
 
+/* HTTP/2 where the server has it (TLS tells), but not for what is long to send: its windows and the copying for them
+ * make libcurl's uploads slower by more than half (tests/bench), and one connection carries one transfer anyway. */
+static long http_version(const struct http_request *rq)
+{
+    return rq->body_len > LONG_UPLOAD_BYTES ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
+}
+
 static void set_common(struct transfer *t)
 {
     CURL *c = t->worker->easy;
@@ -329,8 +341,7 @@ static void set_common(struct transfer *t)
     curl_easy_setopt(c, CURLOPT_URL, t->url);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    /* one transfer per connection anyway; HTTP/2 would only add its flow-control windows to uploads */
-    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, http_version(t->rq));
     curl_easy_setopt(c, CURLOPT_SHARE, t->h->share);
     /* a push stays with the replica whose address it got first, unless that one stops answering */
     curl_easy_setopt(c, CURLOPT_DNS_CACHE_TIMEOUT, t->fresh_dns ? 0L : 300L);
@@ -355,13 +366,28 @@ static int stall_timeout_ms(const struct transfer *t)
     return t->rq->stall_timeout_ms > 0 ? t->rq->stall_timeout_ms : t->h->stall_timeout_ms;
 }
 
-static bool stalled(const struct transfer *t)
+/* Looks once a window. Waiting for an answer, when nothing is to be moved, is stalled()'s business. */
+static bool creeps(struct transfer *t)
+{
+    int64_t now = http_now_ms();
+    uint64_t moved = t->sent + t->received;
+    bool moving = t->received > 0 || (has_body(t->rq) && t->sent < t->rq->body_len);
+
+    if (now - t->window_ms < SLOW_MS)
+        return false;
+    bool slow = moving && moved > t->window_bytes && moved - t->window_bytes < SLOW_BYTES;
+    t->window_ms = now;
+    t->window_bytes = moved;
+    return slow;
+}
+
+static bool stalled(struct transfer *t)
 {
     int64_t limit = stall_timeout_ms(t);
 
     if (has_body(t->rq) && t->sent == t->rq->body_len)
         limit *= COMMIT_PATIENCE;
-    return http_now_ms() - t->last_ms > limit;
+    return http_now_ms() - t->last_ms > limit || creeps(t);
 }
 
 static CURLcode result_of(CURLM *multi)
@@ -406,10 +432,11 @@ static void begin(struct transfer *t)
 {
     http_response_release(&t->r);
     t->header_bytes = 0;
-    t->sent = t->skip = 0;
+    t->sent = t->skip = t->received = t->window_bytes = 0;
     t->body_started = t->truncated = false;
     t->worker->error[0] = '\0';
     t->last_ms = http_now_ms() + connect_timeout_ms(t); /* the connection has a time limit of its own */
+    t->window_ms = t->last_ms;
     curl_easy_reset(t->worker->easy);
 }
 
@@ -471,6 +498,8 @@ bool transfer_may_retry(const struct transfer *t, CURLcode code)
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
     case CURLE_PARTIAL_FILE:
+    case CURLE_HTTP2:        /* the connection was closed or broken inside of its protocol */
+    case CURLE_HTTP2_STREAM: /* the server gave this one up */
         return true;
     default:
         return false;
