@@ -247,7 +247,8 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     TRY(wire_build(c->s, c->started_s, &o));
     wire_run_opts(c->run, &o);
     if (c->s->repo && !c->s->no_push && !c->s->skip_push_check)
-        TRY(err_wrap(registry_check_push(registry, &c->repo), "cannot push to '%s/%s'", c->repo.domain, c->repo.path));
+        TRY(err_wrap(registry_check_push(registry, &c->repo, &c->s->tags), "cannot push to '%s/%s'", c->repo.domain,
+                     c->repo.path));
     TRY(product_make(&o, (const struct plan *const *)c->plans, c->n_plans, &p));
     return deliver(c, p);
 }

@@ -84,7 +84,7 @@ static void set_hosts(const struct settings *s, struct http *http)
 static struct err *make_http(const struct settings *s, const struct cancel *cancel, struct http **ret)
 {
     const struct http_opts opts = {
-        .user_agent = "copyup/" COPYUP_VERSION, .ca_file = s->ca_file, .retries = wire_retries(s), .cancel = cancel
+        .user_agent = "copyup/" COPYUP_VERSION, .ca_file = s->ca_file, .retries = -1, .cancel = cancel
     };
 
     TRY(http_new(&opts, ret));
@@ -94,20 +94,37 @@ static struct err *make_http(const struct settings *s, const struct cancel *canc
 
 /* ---- registry ---- */
 
+static int more_tries(int64_t setting)
+{
+    return setting > 0 ? (int)setting : 0;
+}
+
+/* Mirrors of Docker Hub, and for other registries what a map says. */
+static void add_mirrors(const struct settings *s, struct strs *out)
+{
+    for (size_t i = 0; i < s->mirrors.n; i++)
+        strs_take(out, xasprintf("docker.io=%s", s->mirrors.items[i]));
+    for (size_t i = 0; i < s->registry_map.n; i++)
+        strs_add(out, s->registry_map.items[i]);
+}
+
 static struct err *make_registry(const struct settings *s, struct wire_net *n, const struct cancel *cancel)
 {
     struct registry_opts o = { .http = n->http,
                                .auth = n->auth,
                                .insecure_pull = s->insecure_pull,
-                               .mirrors = s->mirrors, /* borrowed, as insecure below is not */
                                .no_mirror_fallback = s->no_mirror_fallback,
+                               .more_pull_tries = more_tries(s->pull_retry),
+                               .more_push_tries = more_tries(s->push_retry),
                                .cancel = cancel };
 
+    add_mirrors(s, &o.mirrors);
     strs_copy(&o.insecure, &s->insecure_registries);
     if (s->insecure && s->registry)
         strs_add(&o.insecure, s->registry);
     struct err *e = registry_new(&o, &n->registry);
     strs_release(&o.insecure);
+    strs_release(&o.mirrors);
     return e;
 }
 
@@ -207,12 +224,9 @@ struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opt
     return NULL;
 }
 
-/* The one for pushes or pulls, whichever is more; -1 = the default. */
 int wire_retries(const struct settings *s)
 {
-    int64_t retries = s->push_retry > s->pull_retry ? s->push_retry : s->pull_retry;
-
-    return retries > 0 ? (int)retries : -1;
+    return HTTP_DEFAULT_RETRIES + more_tries(s->pull_retry);
 }
 
 struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, char **ret_url)

@@ -43,6 +43,7 @@ MUST_USE struct err *wire_portal_url(const struct wire_net *n, const struct sett
 /* Digest files, artifact file, output variables. */
 MUST_USE struct err *wire_outputs(const struct settings *s, const struct product *p, const char *portal_url);
 
+/* Of a download that is not a registry's. */
 int wire_retries(const struct settings *s);
 /* Build arguments as NAME=VALUE. A bare NAME takes its value from our environment, as with docker build; without one it
  * is as if it was not given. */

@@ -55,34 +55,34 @@ static void count(struct push_ctx *c, const struct descriptor *d, enum blob_resu
         c->p->o.progress->note(c->p->o.progress->ctx, note);
 }
 
+/* A base's layer may never have been fetched: it is only if it must be sent. */
+static struct err *open_blob(void *ctx, int *ret_fd)
+{
+    const struct push_blob *blob = ctx;
+
+    return layer_open(blob->b, &blob->layer, ret_fd);
+}
+
 static struct err *push_one(void *ctx, size_t i)
 {
     struct push_ctx *c = ctx;
-    const struct layer *l = &c->blobs.items[i].layer;
+    struct push_blob *blob = &c->blobs.items[i];
+    const struct layer *l = &blob->layer;
     const char *mount = l->origin.path && strcmp(l->origin.domain, c->repo->domain) == 0 ? l->origin.path : NULL;
-    enum blob_result result = BLOB_MOUNTED;
-    AUTO_CLOSE int fd = -1;
-    bool found = false;
+    const struct blob_source source = { open_blob, blob };
+    enum blob_result result;
 
     TRY(cancel_check(c->p->o.cancel));
-    if (l->origin.path) /* a base's layer may never have been fetched: first see whether it must be */
-        TRY(registry_try_mount(c->p->o.registry, c->repo, &l->desc.digest, mount, &found));
-    if (!found) {
-        TRY(layer_open(c->blobs.items[i].b, l, &fd));
-        TRY(registry_push_blob(c->p->o.registry, c->repo, &l->desc, fd, mount, &result));
-    }
+    TRY(registry_push_blob(c->p->o.registry, c->repo, &l->desc, &source, mount, &result));
     count(c, &l->desc, result);
     return NULL;
 }
 
-static struct err *push_blobs(struct push_ctx *c)
+static struct err *push_blobs(void *ctx)
 {
-    pthread_mutex_init(&c->lock, NULL);
-    list_blobs(c);
-    struct err *e = in_parallel(transfer_threads(c->p->builds[0]), c->blobs.n, push_one, c);
-    vec_free(&c->blobs);
-    pthread_mutex_destroy(&c->lock);
-    return err_wrap(e, "cannot push to '%s/%s'", c->repo->domain, c->repo->path);
+    struct push_ctx *c = ctx;
+
+    return in_parallel(transfer_threads(c->p->builds[0]), c->blobs.n, push_one, c);
 }
 
 /* ---- manifests ---- */
@@ -92,6 +92,7 @@ static struct err *put(struct push_ctx *c, const char *media, const char *text, 
 {
     AUTO(ref_release) struct ref ref = { 0 };
     const struct digest d = digest_bytes(text, strlen(text));
+    const struct blobs_again again = { push_blobs, c };
     struct digest got;
 
     TRY(cancel_check(c->p->o.cancel));
@@ -99,26 +100,39 @@ static struct err *put(struct push_ctx *c, const char *media, const char *text, 
     free(ref.tag);
     ref.tag = tag ? xstrdup(tag) : NULL;
     ref.digest = tag ? NULL : xstrdup(d.text);
-    struct err *e = registry_put_manifest(c->p->o.registry, &ref, media, text, strlen(text), &got);
+    struct err *e = registry_put_manifest(c->p->o.registry, &ref, media, text, strlen(text), &again, &got);
     return err_wrap(e, "cannot push %s'%s' to '%s/%s'", tag ? "tag " : "manifest ", tag ? tag : d.text, c->repo->domain,
                     c->repo->path);
 }
 
-struct err *product_push(struct product *p, const struct ref *repo, const struct strs *tags)
+static struct err *put_all(struct push_ctx *c, const struct strs *tags)
 {
-    struct push_ctx c = { .p = p, .repo = repo };
+    struct product *p = c->p;
     const char *media = image_media(p->builds[0]), *text = p->builds[0]->manifest_text;
 
-    TRY(push_blobs(&c));
     for (size_t i = 0; p->index_text && i < p->n_plans; i++)
-        TRY(put(&c, image_media(p->builds[i]), p->builds[i]->manifest_text, NULL));
+        TRY(put(c, image_media(p->builds[i]), p->builds[i]->manifest_text, NULL));
     if (p->index_text) {
         media = p->index_format == IMAGE_FORMAT_OCI ? MEDIA_OCI_INDEX : MEDIA_DOCKER_LIST;
         text = p->index_text;
     }
     for (size_t i = 0; i < tags->n; i++)
-        TRY(put(&c, media, text, tags->items[i]));
+        TRY(put(c, media, text, tags->items[i]));
     return NULL;
+}
+
+struct err *product_push(struct product *p, const struct ref *repo, const struct strs *tags)
+{
+    struct push_ctx c = { .p = p, .repo = repo };
+
+    pthread_mutex_init(&c.lock, NULL);
+    list_blobs(&c);
+    struct err *e = err_wrap(push_blobs(&c), "cannot push to '%s/%s'", repo->domain, repo->path);
+    if (!e)
+        e = put_all(&c, tags);
+    vec_free(&c.blobs);
+    pthread_mutex_destroy(&c.lock);
+    return e;
 }
 
 void product_get_pushed(const struct product *p, struct push_stats *ret_stats)

@@ -14,7 +14,7 @@ static struct call pull_call(struct registry *r, const struct place *at, const c
                           .repo = at->path,
                           .scope = scope,
                           .action = "pull",
-                          .rq = { .method = method, .url = url, .body_fd = -1 } };
+                          .rq = { .method = method, .url = url, .body_fd = -1, .more_retries = r->more_pull_tries } };
 }
 
 static char *pull_scope(const char *path)

@@ -1,4 +1,4 @@
-#include "registry/registry_priv.h"
+#include "registry/push_priv.h"
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -9,45 +9,34 @@
 
 /* Up to there the blob goes with the closing PUT and saves a request; above it some registries refuse that. */
 #define WHOLE_PUT_BYTES ((uint64_t)1024 * 1024)
-/* How often a manifest is sent again whose blobs the registry says it does not have (yet): replicas need a moment. */
-#define MANIFEST_TRIES 4
+/* After a break an upload goes on in such pieces. */
+#define PIECE_BYTES ((uint64_t)16 * 1024 * 1024)
+/* So often a session in which nothing moves is continued before another is begun. */
+#define SESSION_TRIES  1
+#define PROGRESS_BYTES ((uint64_t)1024 * 1024)
 
-/* A blob on its way into a repository. */
-struct push {
-    struct registry *r;
-    struct endpoint *ep;
-    const char *repo;
-    char *scope;
-    const struct descriptor *blob;
-    int fd;
-    char *location; /* of the upload session, absolute; NULL = none */
-    uint64_t sent;  /* bytes that the session has */
-};
-
-static void push_init(struct push *p, struct registry *r, const struct ref *repo)
+void push_init(struct push *p, struct registry *r, const struct ref *repo)
 {
     *p = (struct push){ .r = r, .ep = registry_endpoint(r, repo->domain, false), .repo = repo->path, .fd = -1 };
     p->scope = xasprintf("repository:%s:pull,push", repo->path);
 }
 
-static void push_release(struct push *p)
+void push_release(struct push *p)
 {
+    close_fd(&p->fd);
     free(p->scope);
     free(p->location);
 }
-static void push_release_auto(struct push *p)
-{
-    push_release(p);
-}
 
-static struct call push_call(const struct push *p, const char *method, const char *url)
+struct call push_call(const struct push *p, const char *method, const char *url)
 {
-    return (struct call){ .r = p->r,
-                          .ep = p->ep,
-                          .repo = p->repo,
-                          .scope = p->scope,
-                          .action = "push",
-                          .rq = { .method = method, .url = url, .body_fd = -1 } };
+    return (
+        struct call){ .r = p->r,
+                      .ep = p->ep,
+                      .repo = p->repo,
+                      .scope = p->scope,
+                      .action = "push",
+                      .rq = { .method = method, .url = url, .body_fd = -1, .more_retries = p->r->more_push_tries } };
 }
 
 /* ---- existence and mount ---- */
@@ -117,7 +106,7 @@ static struct err *cancel_upload(struct push *p)
 }
 
 /* Nobody depends on it; only a stop of the build does not wait. */
-static struct err *abandon(struct push *p)
+struct err *push_abandon(struct push *p)
 {
     struct err *e = cancel_upload(p);
 
@@ -127,26 +116,9 @@ static struct err *abandon(struct push *p)
     return NULL;
 }
 
-struct err *registry_try_mount(struct registry *r, const struct ref *repo, const struct digest *d,
-                               const char *mount_from, bool *ret_found)
-{
-    AUTO(push_release) struct push p;
-    bool found = false;
-
-    push_init(&p, r, repo);
-    TRY(has_blob(&p, d->text, &found));
-    if (!found && mount_from && strcmp(mount_from, repo->path) != 0) {
-        TRY(mount(&p, d->text, mount_from, &found));
-        if (p.location)
-            TRY(abandon(&p));
-    }
-    *ret_found = found;
-    return NULL;
-}
-
 /* ---- upload ---- */
 
-static struct err *start_upload(struct push *p)
+struct err *push_start(struct push *p)
 {
     AUTO_FREE char *url = xasprintf("%s/v2/%s/blobs/uploads/", p->ep->base, p->repo);
     struct call c = push_call(p, "POST", url);
@@ -159,20 +131,11 @@ static struct err *start_upload(struct push *p)
     return take_location(p, &a);
 }
 
-struct err *registry_check_push(struct registry *r, const struct ref *repo)
-{
-    AUTO(push_release) struct push p;
-
-    push_init(&p, r, repo);
-    TRY(start_upload(&p));
-    return abandon(&p);
-}
-
-static void give_file(const struct push *p, struct call *c, uint64_t offset)
+static void give_file(const struct push *p, struct call *c, uint64_t len)
 {
     c->rq.body_fd = p->fd;
-    c->rq.body_offset = offset;
-    c->rq.body_len = (size_t)(p->blob->size_bytes - offset);
+    c->rq.body_offset = p->sent;
+    c->rq.body_len = (size_t)len;
     c->rq.no_retry = true; /* a server that took a part of it would append the rest twice */
     strs_add(&c->rq.headers, "Content-Type: application/octet-stream");
 }
@@ -190,18 +153,21 @@ static struct err *may_restart(struct push *p, const struct http_response *a, bo
 {
     if (a->status == 429)
         TRY(http_pause(p->r->http, 0, a));
+    p->distrusted = a->status == 416 || errors_has(a, "DIGEST_INVALID");
     *ret_again = session_lost(a);
     return NULL;
 }
 
-static struct err *send_rest(struct push *p, bool *ret_again)
+/* One PATCH: all that is left, or a piece of it. */
+static struct err *send_piece(struct push *p, bool *ret_again)
 {
     struct call c = push_call(p, "PATCH", p->location);
     AUTO(http_response_release) struct http_response a = { 0 };
+    uint64_t left = p->blob->size_bytes - p->sent, len = p->piece && p->piece < left ? p->piece : left;
 
-    give_file(p, &c, p->sent);
-    if (p->sent) /* this header has no unit and no total, unlike its namesake of RFC 7233 */
-        strs_take(&c.rq.headers, xasprintf("Content-Range: %" PRIu64 "-%" PRIu64, p->sent, p->blob->size_bytes - 1));
+    give_file(p, &c, len);
+    if (len < p->blob->size_bytes) /* this header has no unit and no total, unlike its namesake of RFC 7233 */
+        strs_take(&c.rq.headers, xasprintf("Content-Range: %" PRIu64 "-%" PRIu64, p->sent, p->sent + len - 1));
     struct err *e = call_perform(&c, &a);
     strs_release(&c.rq.headers);
     *ret_again = e && err_kind(e) == ERR_NETWORK;
@@ -210,7 +176,7 @@ static struct err *send_rest(struct push *p, bool *ret_again)
         TRY(may_restart(p, &a, ret_again));
         return call_refused(&c, &a);
     }
-    p->sent = p->blob->size_bytes;
+    p->sent += len;
     return http_header(&a, "location") ? take_location(p, &a) : NULL;
 }
 
@@ -222,7 +188,7 @@ static struct err *finish(struct push *p, bool *ret_again)
     AUTO(http_response_release) struct http_response a = { 0 };
 
     if (p->sent < p->blob->size_bytes)
-        give_file(p, &c, p->sent);
+        give_file(p, &c, p->blob->size_bytes - p->sent);
     struct err *e = call_perform(&c, &a);
     strs_release(&c.rq.headers);
     *ret_again = e && err_kind(e) == ERR_NETWORK;
@@ -244,11 +210,10 @@ static bool can_continue(struct push *p)
 
     if (!e && a.status == 204 && range && http_header(&a, "location"))
         e = take_location(p, &a);
-    bool good =
-        !e && a.status == 204 && range && sscanf(range, "0-%llu", &last) == 1 && last > 0 && last < p->blob->size_bytes;
+    bool good = !e && a.status == 204 && range && sscanf(range, "0-%llu", &last) == 1 && last < p->blob->size_bytes;
     err_free(e); /* then the session is no use */
     if (good)
-        p->sent = last + 1;
+        p->sent = last > 0 ? last + 1 : 0; /* "0-0" is also what an empty session says */
     return good;
 }
 
@@ -256,34 +221,43 @@ static struct err *upload_once(struct push *p, bool *ret_again)
 {
     *ret_again = false;
     if (!p->location)
-        TRY(start_upload(p));
-    if (p->blob->size_bytes > WHOLE_PUT_BYTES && p->sent < p->blob->size_bytes)
-        TRY(send_rest(p, ret_again));
+        TRY(push_start(p));
+    while (p->blob->size_bytes > WHOLE_PUT_BYTES && p->sent < p->blob->size_bytes)
+        TRY(send_piece(p, ret_again));
     return finish(p, ret_again);
 }
 
-/* After a failure: has it arrived after all, can the session go on, or must it begin again? */
+/* After a failure: has it arrived after all, can the session go on, or must it begin again? From now on in pieces, so
+ * that the next break costs one of them. */
 static struct err *recover(struct push *p, bool *ret_done)
 {
     TRY(has_blob(p, p->blob->digest.text, ret_done));
     if (*ret_done)
         return NULL;
-    if (p->sent < p->blob->size_bytes && can_continue(p)) {
+    p->piece = PIECE_BYTES;
+    uint64_t before = p->sent;
+    if (p->location && !p->distrusted && p->stuck < SESSION_TRIES && can_continue(p)) {
+        p->stuck = p->sent > before ? 0 : p->stuck + 1;
         log_debug("registry", "upload of %s goes on at byte %" PRIu64, p->blob->digest.text, p->sent);
         return NULL;
     }
+    p->distrusted = false;
+    p->stuck = 0;
     free(p->location);
     p->location = NULL;
     return NULL;
 }
 
+/* A break costs a try, unless the upload got further than ever before: long ones break more often. */
 static struct err *upload(struct push *p)
 {
+    int tries = LIMIT_UPLOAD_RESTARTS + p->r->more_push_tries;
+
     for (int n = 0;; n++) {
         bool again = false, done = false;
         struct err *e = upload_once(p, &again);
 
-        if (!e || !again || n >= LIMIT_UPLOAD_RESTARTS)
+        if (!e || !again || n >= tries)
             return e;
         log_debug("registry", "upload of %s broke: %s", p->blob->digest.text, err_message(e));
         err_free(e);
@@ -291,84 +265,28 @@ static struct err *upload(struct push *p)
         TRY(recover(p, &done));
         if (done)
             return NULL;
+        if (p->location && p->sent >= p->furthest + PROGRESS_BYTES) {
+            p->furthest = p->sent;
+            n = -1;
+        }
     }
 }
 
-struct err *registry_push_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob, int fd,
-                               const char *mount_from, enum blob_result *ret_result)
+struct err *registry_push_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob,
+                               const struct blob_source *source, const char *mount_from, enum blob_result *ret_result)
 {
     AUTO(push_release) struct push p;
     bool found = false, mounted = false;
 
     push_init(&p, r, repo);
     p.blob = blob;
-    p.fd = fd;
     TRY(has_blob(&p, blob->digest.text, &found));
     if (!found && mount_from && strcmp(mount_from, repo->path) != 0)
         TRY(mount(&p, blob->digest.text, mount_from, &mounted));
-    if (!found && !mounted)
+    if (!found && !mounted) {
+        TRY(source->open(source->ctx, &p.fd));
         TRY(err_wrap(upload(&p), "cannot push blob %s to '%s/%s'", blob->digest.text, repo->domain, repo->path));
-    *ret_result = found ? BLOB_EXISTED : mounted ? BLOB_MOUNTED : BLOB_UPLOADED;
-    return NULL;
-}
-
-/* ---- manifests ---- */
-
-static struct err *check_stored(const struct push *p, const struct http_response *a, const struct digest *d)
-{
-    const char *stored = http_header(a, "docker-content-digest");
-
-    if (!stored || strncmp(stored, "sha256:", 7) != 0 || strcmp(stored, d->text) == 0)
-        return NULL;
-    return err_new(ERR_REGISTRY, "registry '%s' stored the manifest of '%s' as %.*s instead of %s", p->ep->host,
-                   p->repo, DIGEST_TEXT_LEN, stored, d->text);
-}
-
-struct document {
-    const char *media_type, *text;
-    size_t len;
-};
-
-/* One PUT. *ret_late: the registry says that it does not have a blob (yet). */
-static struct err *put_once(const struct push *p, const char *url, const struct document *doc, const struct digest *d,
-                            bool *ret_late)
-{
-    struct call c = push_call(p, "PUT", url);
-    AUTO(http_response_release) struct http_response a = { 0 };
-
-    c.rq.body = doc->text;
-    c.rq.body_len = doc->len;
-    strs_take(&c.rq.headers, xasprintf("Content-Type: %s", doc->media_type));
-    struct err *e = call_perform(&c, &a);
-    strs_release(&c.rq.headers);
-    TRY(e);
-    if (a.status == 201 || a.status == 200)
-        return check_stored(p, &a, d);
-    *ret_late = errors_has(&a, "MANIFEST_BLOB_UNKNOWN") || errors_has(&a, "BLOB_UNKNOWN");
-    return call_refused(&c, &a);
-}
-
-struct err *registry_put_manifest(struct registry *r, const struct ref *ref, const char *media_type, const char *text,
-                                  size_t len, struct digest *ret_digest)
-{
-    AUTO(push_release) struct push p;
-    const struct document doc = { media_type, text, len };
-    const struct digest d = digest_bytes(text, len);
-    const char *tag = ref->tag ? ref->tag : d.text;
-
-    push_init(&p, r, ref);
-    AUTO_FREE char *url = xasprintf("%s/v2/%s/manifests/%s", p.ep->base, p.repo, ref->digest ? ref->digest : tag);
-    for (int n = 0;; n++) {
-        bool late = false;
-        struct err *e = put_once(&p, url, &doc, &d, &late);
-
-        if (!e)
-            break;
-        if (!late || n + 1 >= MANIFEST_TRIES)
-            return e;
-        err_free(e);
-        TRY(http_pause(r->http, n, NULL));
     }
-    *ret_digest = d;
+    *ret_result = found ? BLOB_EXISTED : mounted ? BLOB_MOUNTED : BLOB_UPLOADED;
     return NULL;
 }

@@ -4,9 +4,11 @@
 
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
-/* ---- the registry and its servers ---- */
+/* How long a server may take to show by which protocol it is reached. */
+#define PROBE_MS 5000
+
+/* ---- the registry ---- */
 
 static void endpoint_free(void *p)
 {
@@ -32,8 +34,12 @@ struct err *registry_new(const struct registry_opts *opts, struct registry **ret
     strs_copy(&r->mirrors, &opts->mirrors);
     r->insecure_pull = opts->insecure_pull;
     r->no_mirror_fallback = opts->no_mirror_fallback;
+    r->more_pull_tries = opts->more_pull_tries;
+    r->more_push_tries = opts->more_push_tries;
     r->endpoints = map_new(endpoint_free);
+    r->schemes = map_new(NULL);
     pthread_mutex_init(&r->lock, NULL);
+    pthread_mutex_init(&r->probe_lock, NULL);
     *ret = r;
     return NULL;
 }
@@ -45,17 +51,19 @@ void registry_free(struct registry *r)
     strs_release(&r->insecure);
     strs_release(&r->mirrors);
     map_free(r->endpoints);
+    map_free(r->schemes);
     pthread_mutex_destroy(&r->lock);
+    pthread_mutex_destroy(&r->probe_lock);
     free(r);
 }
 
-static bool is_insecure(const struct registry *r, const char *domain, bool for_pull)
+/* ---- plain HTTP ---- */
+
+static bool listed(const struct strs *hosts, const char *domain)
 {
-    if (for_pull && r->insecure_pull && strcmp(domain, "docker.io") != 0) /* Docker Hub has no plain HTTP */
-        return true;
-    for (size_t i = 0; i < r->insecure.n; i++) {
-        const char *scheme = strstr(r->insecure.items[i], "://");
-        const char *name = scheme ? scheme + 3 : r->insecure.items[i];
+    for (size_t i = 0; i < hosts->n; i++) {
+        const char *scheme = strstr(hosts->items[i], "://");
+        const char *name = scheme ? scheme + 3 : hosts->items[i];
         size_t n = strcspn(name, "/");
 
         if (strlen(domain) == n && strncasecmp(name, domain, n) == 0)
@@ -63,6 +71,82 @@ static bool is_insecure(const struct registry *r, const char *domain, bool for_p
     }
     return false;
 }
+
+/* A mirror that is written with http:// is one of them. */
+static bool is_plain_mirror(const struct registry *r, const char *domain)
+{
+    for (size_t i = 0; i < r->mirrors.n; i++) {
+        const char *eq = strchr(r->mirrors.items[i], '=');
+        const char *start = eq && strncmp(eq + 1, "http://", 7) == 0 ? eq + 8 : "";
+        size_t n = strcspn(start, "/");
+
+        if (n && strlen(domain) == n && strncasecmp(start, domain, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Docker Hub has no plain HTTP, and tokens of Azure never go that way. */
+static bool may_be_plain(const struct registry *r, const char *known, const char *domain, bool for_pull)
+{
+    if (strcmp(known, "docker.io") == 0 || auth_is_azure(known))
+        return false;
+    return (for_pull && r->insecure_pull) || listed(&r->insecure, domain) || is_plain_mirror(r, domain);
+}
+
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 || strncasecmp(host, "localhost", 9) == 0;
+}
+
+/* Does something there speak that? Servers of HTTPS answer to plain HTTP with 400 and a word about it. */
+static bool speaks(struct registry *r, const char *scheme, const char *domain)
+{
+    AUTO_FREE char *url = xasprintf("%s://%s/v2/", scheme, domain);
+    AUTO(http_response_release) struct http_response a = { 0 };
+    const struct http_request rq = { .method = "GET",
+                                     .url = url,
+                                     .body_fd = -1,
+                                     .no_retry = true,
+                                     .connect_timeout_ms = PROBE_MS,
+                                     .stall_timeout_ms = PROBE_MS };
+    struct err *e = http_perform(r->http, &rq, &a);
+    bool answered = !e;
+
+    err_free(e);
+    return answered && !(a.status == 400 && a.body.len && memmem(a.body.data, a.body.len, "HTTPS", 5));
+}
+
+/* As kaniko has it: HTTPS if it is there, else HTTP; the other way round on loopback, where a test's server without TLS
+ * could wait for ever for the end of what it takes for a request. */
+static const char *find_scheme(struct registry *r, const char *domain)
+{
+    const char *first = is_loopback(domain) ? "http" : "https", *second = is_loopback(domain) ? "https" : "http";
+
+    if (speaks(r, first, domain))
+        return first;
+    if (speaks(r, second, domain))
+        return second;
+    return "http"; /* the request that follows says what is wrong */
+}
+
+/* What was found out is kept for the next time. */
+static const char *scheme_of(struct registry *r, const char *known, const char *domain, bool for_pull)
+{
+    if (!may_be_plain(r, known, domain, for_pull))
+        return "https";
+    pthread_mutex_lock(&r->probe_lock);
+    const char *scheme = map_get(r->schemes, domain);
+    if (!scheme) {
+        scheme = find_scheme(r, domain);
+        log_debug("registry", "%s: %s", domain, scheme);
+        map_set(r->schemes, domain, (void *)(uintptr_t)scheme);
+    }
+    pthread_mutex_unlock(&r->probe_lock);
+    return scheme;
+}
+
+/* ---- its servers ---- */
 
 static struct endpoint *endpoint_new(const char *base, const char *domain)
 {
@@ -78,14 +162,15 @@ static struct endpoint *endpoint_new(const char *base, const char *domain)
 struct endpoint *registry_endpoint(struct registry *r, const char *domain, bool for_pull)
 {
     AUTO_FREE char *known = auth_host(domain);
-    bool hub = strcmp(known, "docker.io") == 0; /* by any of its names */
-    AUTO_FREE char *base = xasprintf("%s://%s", is_insecure(r, domain, for_pull) ? "http" : "https",
-                                     hub ? "registry-1.docker.io" : domain);
+    bool hub = strcmp(known, "docker.io") == 0;                                   /* by any of its names */
+    const char *host = hub ? "docker.io" : auth_is_azure(known) ? known : domain; /* Azure refuses capitals */
+    AUTO_FREE char *base =
+        xasprintf("%s://%s", scheme_of(r, known, domain, for_pull), hub ? "registry-1.docker.io" : host);
 
     pthread_mutex_lock(&r->lock);
     struct endpoint *ep = map_get(r->endpoints, base);
     if (!ep) {
-        ep = endpoint_new(base, hub ? "docker.io" : domain);
+        ep = endpoint_new(base, host);
         map_set(r->endpoints, base, ep);
     }
     pthread_mutex_unlock(&r->lock);
@@ -109,14 +194,27 @@ static void add_mirror(struct registry *r, const char *mirror, const char *path,
     vec_push(out, p);
 }
 
+/* The mirror of an entry "HOST=MIRROR" if it is for that host, else NULL. */
+static const char *mirror_for(const char *entry, const char *host)
+{
+    const char *eq = strchr(entry, '=');
+    AUTO_FREE char *name = eq ? xstrndup(entry, (size_t)(eq - entry)) : NULL;
+    AUTO_FREE char *known = name ? auth_host(name) : NULL;
+
+    return known && strcmp(known, host) == 0 ? eq + 1 : NULL;
+}
+
 void registry_places(struct registry *r, const struct ref *ref, struct places *ret)
 {
     AUTO_FREE char *host = auth_host(ref->domain);
-    bool mirrored = r->mirrors.n && strcmp(host, "docker.io") == 0;
 
-    for (size_t i = 0; mirrored && i < r->mirrors.n; i++)
-        add_mirror(r, r->mirrors.items[i], ref->path, ret);
-    if (mirrored && r->no_mirror_fallback)
+    for (size_t i = 0; i < r->mirrors.n; i++) {
+        const char *mirror = mirror_for(r->mirrors.items[i], host);
+
+        if (mirror)
+            add_mirror(r, mirror, ref->path, ret);
+    }
+    if (ret->n && r->no_mirror_fallback)
         return;
     struct place own = { registry_endpoint(r, ref->domain, true), xstrdup(ref->path) };
     vec_push(ret, own);
@@ -147,15 +245,10 @@ static void wipe_auto(char **s)
 
 /* A token that was new when the request began may have ended meanwhile: a download had to be continued, or retries
  * waited. */
-#define TOKEN_FRESH_S 30
-
-static int64_t now_s(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-    return ts.tv_sec;
-}
+#define TOKEN_FRESH_MS 30000
+/* Tries of one request without any progress: without a token, with one that turned out to be too old, with a new one,
+ * and with another when that ended on the way. */
+#define CALL_TRIES 4
 
 static struct err *send(struct call *c, char *authorization, struct http_response *ret)
 {
@@ -167,23 +260,32 @@ static struct err *send(struct call *c, char *authorization, struct http_respons
     return e;
 }
 
+/* Has so much time passed that the token may have ended since it was made? */
+static bool may_have_ended(const struct grant *g, int64_t began_ms)
+{
+    int64_t limit = g->lifetime_ms / 2 < TOKEN_FRESH_MS ? g->lifetime_ms / 2 : TOKEN_FRESH_MS;
+
+    return token_now_ms() - began_ms >= limit;
+}
+
 /* One try. *ret_again: it was a 401 that a new token may cure. */
 static struct err *try_call(struct call *c, struct http_response *ret, bool *ret_again)
 {
-    __attribute__((cleanup(wipe_auto))) char *value = NULL;
-    bool fresh = true, ours = is_ours(c->ep, c->rq.url);
+    struct grant g = { .fresh = true, .lifetime_ms = INT64_MAX };
+    bool ours = is_ours(c->ep, c->rq.url);
     uint64_t before = c->taken ? *c->taken : 0;
+    int64_t began_ms = token_now_ms();
 
     *ret_again = false;
     if (ours) /* an upload's Location may lead elsewhere: our token is none of its business */
-        TRY(token_authorization(c->r, c->ep, c->repo, c->scope, &value, &fresh));
-    int64_t began_s = now_s();
+        TRY(token_authorization(c->r, c->ep, c->repo, c->scope, &g));
+    __attribute__((cleanup(wipe_auto))) char *value = g.value;
     TRY(send(c, value, ret));
     if (ret->status != 401 || c->once || !ours || !is_ours(c->ep, ret->url))
         return NULL;
-    bool worked = (c->taken && *c->taken > before) || now_s() - began_s > TOKEN_FRESH_S;
+    bool worked = (c->taken && *c->taken > before) || may_have_ended(&g, began_ms);
     bool learned = token_learn(c->ep, ret, c->scope, value);
-    *ret_again = learned && (!value || !fresh || worked);
+    *ret_again = learned && (!value || !g.fresh || worked);
     return NULL;
 }
 
@@ -191,12 +293,14 @@ struct err *call_perform(struct call *c, struct http_response *ret)
 {
     bool again = true;
 
-    /* at most: without a token, with one that turned out to be too old, with a new one, with another when that ended on
-     * the way */
-    for (int n = 0; again && n < 4; n++) {
-        if (n > 0)
+    for (int n = 0; again && n < CALL_TRIES; n++) {
+        uint64_t before = c->taken ? *c->taken : 0;
+
+        if (ret->status)
             http_response_release(ret);
         TRY(try_call(c, ret, &again));
+        if (c->taken && *c->taken > before)
+            n = 0;
     }
     return NULL;
 }

@@ -16,10 +16,11 @@
 struct registry_opts {
     struct http *http;    /* borrowed */
     struct auth *auth;    /* borrowed */
-    struct strs insecure; /* hosts reached by plain HTTP ("host[:port]") */
-    bool insecure_pull;   /* plain HTTP for every host we pull from */
-    struct strs mirrors;  /* for docker.io, tried in order before it */
+    struct strs insecure; /* hosts ("host[:port]") that may be reached by plain HTTP, where they have no HTTPS */
+    bool insecure_pull;   /* the same for every host we pull from. Never: Docker Hub, Azure's registries */
+    struct strs mirrors;  /* "HOST=[http[s]://]MIRROR[/PREFIX]": tried in order before HOST ("docker.io") */
     bool no_mirror_fallback;
+    int more_pull_tries, more_push_tries; /* beside what http and we do anyway */
     const struct cancel *cancel;
 };
 
@@ -46,20 +47,31 @@ MUST_USE struct err *registry_pull_blob(struct registry *r, const struct ref *re
 /* HEAD of a blob. */
 MUST_USE struct err *registry_has_blob(struct registry *r, const struct ref *repo, const struct digest *d,
                                        bool *ret_found);
-/* May we push there? Starts and cancels an upload: ERR_AUTH if refused. For before the build. */
-MUST_USE struct err *registry_check_push(struct registry *r, const struct ref *repo);
+/* May we push there? Starts and cancels an upload: ERR_AUTH if refused. At Azure's registries also whether the
+ * repository or one of the tags is locked. Pushes nothing: for before the build. */
+MUST_USE struct err *registry_check_push(struct registry *r, const struct ref *repo, const struct strs *tags);
 
 enum blob_result { BLOB_EXISTED, BLOB_MOUNTED, BLOB_UPLOADED };
+/* Where a blob's bytes are: opened only if they must be sent. */
+struct blob_source {
+    struct err *(*open)(void *ctx, int *ret_fd); /* the descriptor is the caller's; the blob starts at its offset 0 */
+    void *ctx;
+};
 /* Puts a blob into repo: HEAD, then cross-repository mount from `mount_from` (path in the same registry; NULL = none),
- * then upload of the file fd (size bytes from offset 0). */
+ * then upload. A broken upload goes on where it ended, as far as the registry kept what it got. */
 MUST_USE struct err *registry_push_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob,
-                                        int fd, const char *mount_from, enum blob_result *ret_result);
-/* The same without a file: only existence check and mount; *ret_found false = it must be uploaded. */
-MUST_USE struct err *registry_try_mount(struct registry *r, const struct ref *repo, const struct digest *d,
-                                        const char *mount_from, bool *ret_found);
-/* PUT of a manifest under tag or digest ref->tag / ref->digest; checks Docker-Content-Digest if the answer has it. */
+                                        const struct blob_source *source, const char *mount_from,
+                                        enum blob_result *ret_result);
+/* Called when the registry says that it does not have a blob of the manifest: to push again what is missing. */
+struct blobs_again {
+    struct err *(*push)(void *ctx);
+    void *ctx;
+};
+/* PUT of a manifest under tag or digest ref->tag / ref->digest; checks Docker-Content-Digest if the answer has it.
+ * again may be NULL. */
 MUST_USE struct err *registry_put_manifest(struct registry *r, const struct ref *ref, const char *media_type,
-                                           const char *text, size_t len, struct digest *ret_digest);
+                                           const char *text, size_t len, const struct blobs_again *again,
+                                           struct digest *ret_digest);
 
 /* WWW-Authenticate (RFC 7235): the first challenge we can answer. Pure; fuzzed. */
 enum challenge_scheme { CHALLENGE_NONE, CHALLENGE_BASIC, CHALLENGE_BEARER };

@@ -23,8 +23,11 @@ struct registry {
     struct auth *auth;
     struct strs insecure, mirrors;
     bool insecure_pull, no_mirror_fallback;
+    int more_pull_tries, more_push_tries;
     pthread_mutex_t lock; /* of endpoints */
     struct map *endpoints;
+    pthread_mutex_t probe_lock; /* of schemes; held while a server is asked */
+    struct map *schemes;        /* domain that may be reached by plain HTTP -> "http" or "https" */
 };
 
 /* A request on behalf of a repository. */
@@ -63,10 +66,15 @@ MUST_USE struct err *call_perform(struct call *c, struct http_response *ret);
 MUST_USE struct err *call_refused(const struct call *c, const struct http_response *a);
 
 /* ---- token.c ---- */
-/* The value of Authorization for that scope, or NULL if none is needed as far as we know. *ret_fresh: it was made just
- * now, so a refusal is final. The caller frees *ret_value. */
+/* What a request is sent with. */
+struct grant {
+    char *value;         /* of Authorization; NULL = none is needed as far as we know; wiped and freed by the caller */
+    bool fresh;          /* it was made just now, or is all there is: a refusal is final */
+    int64_t lifetime_ms; /* of the token, INT64_MAX = not known to end */
+};
 MUST_USE struct err *token_authorization(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
-                                         char **ret_value, bool *ret_fresh);
+                                         struct grant *ret);
+int64_t token_now_ms(void);
 /* Learns from the challenges of a 401 to a request that carried `used` (NULL = nothing), and forgets that token. False:
  * there is no challenge that we could answer. */
 bool token_learn(struct endpoint *ep, const struct http_response *a, const char *scope, const char *used);

@@ -13,11 +13,11 @@
 /* The specification's lifetime of a token that names none. */
 #define DEFAULT_LIFETIME_S 60
 /* A token is renewed that long before its end (or after four fifths of a short life): a request must still fit in. */
-#define MARGIN_S 60
+#define MARGIN_MS 60000
 
 struct token {
     char *text;
-    int64_t renew_at; /* CLOCK_BOOTTIME seconds */
+    int64_t lifetime_ms, renew_at_ms; /* CLOCK_BOOTTIME */
 };
 
 void token_free(void *p)
@@ -41,12 +41,12 @@ static void wipe_auto(char **s)
     wipe(*s);
 }
 
-static int64_t now_s(void)
+int64_t token_now_ms(void)
 {
     struct timespec ts;
 
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-    return ts.tv_sec;
+    clock_gettime(CLOCK_BOOTTIME, &ts); /* goes on while the machine sleeps, as the token's life does */
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /* ---- answers of the token service ---- */
@@ -54,10 +54,11 @@ static int64_t now_s(void)
 static struct token *token_new(const char *text, int64_t lifetime_s)
 {
     struct token *t = xcalloc(1, sizeof(*t));
-    int64_t margin = lifetime_s / 5 < MARGIN_S ? lifetime_s / 5 : MARGIN_S;
+    int64_t margin = lifetime_s * 200 < MARGIN_MS ? lifetime_s * 200 : MARGIN_MS; /* a fifth */
 
     t->text = xstrdup(text);
-    t->renew_at = now_s() + lifetime_s - margin;
+    t->lifetime_ms = lifetime_s * 1000;
+    t->renew_at_ms = token_now_ms() + t->lifetime_ms - margin;
     return t;
 }
 
@@ -314,25 +315,25 @@ static const struct token *cached(const struct endpoint *ep, const char *scope)
     for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
         const struct token *t = map_get(ep->tokens, tries[i]);
 
-        if (t && now_s() < t->renew_at)
+        if (t && token_now_ms() < t->renew_at_ms)
             return t;
     }
     return NULL;
 }
 
 static struct err *bearer(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
-                          char **ret_value, bool *ret_fresh)
+                          struct grant *ret)
 {
     __attribute__((cleanup(wipe_auto))) char *given = NULL;
     const struct token *t = cached(ep, scope);
 
-    *ret_fresh = !t;
+    ret->fresh = !t;
     if (!t) {
         struct token *made = NULL;
 
         TRY(fetch(r, ep, repo, scope, &made, &given));
         if (given) {
-            *ret_value = xasprintf("Bearer %s", given);
+            ret->value = xasprintf("Bearer %s", given);
             return NULL;
         }
         if (map_count(ep->tokens) >= LIMIT_REGISTRY_TOKENS) {
@@ -342,38 +343,33 @@ static struct err *bearer(struct registry *r, struct endpoint *ep, const char *r
         map_set(ep->tokens, scope, made);
         t = made;
     }
-    *ret_value = xasprintf("Bearer %s", t->text);
+    ret->value = xasprintf("Bearer %s", t->text);
+    ret->lifetime_ms = t->lifetime_ms;
     return NULL;
 }
 
 static struct err *authorization(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
-                                 char **ret_value, bool *ret_fresh)
+                                 struct grant *ret)
 {
     AUTO(credential_release) struct credential c = { 0 };
 
-    *ret_fresh = true;
+    *ret = (struct grant){ .fresh = true, .lifetime_ms = INT64_MAX };
     if (ep->scheme == CHALLENGE_NONE)
         return NULL;
     if (ep->scheme == CHALLENGE_BEARER)
-        return bearer(r, ep, repo, scope, ret_value, ret_fresh);
+        return bearer(r, ep, repo, scope, ret);
     TRY(find_credential(r, ep, repo, scope, &c));
-    *ret_value = c.registry_token ? xasprintf("Bearer %s", c.registry_token) : credential_basic(&c);
+    ret->value = c.registry_token ? xasprintf("Bearer %s", c.registry_token) : credential_basic(&c);
     return NULL;
 }
 
 struct err *token_authorization(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
-                                char **ret_value, bool *ret_fresh)
+                                struct grant *ret)
 {
-    char *value = NULL;
-    bool fresh = false;
-
     pthread_mutex_lock(&ep->lock);
-    struct err *e = authorization(r, ep, repo, scope, &value, &fresh);
+    struct err *e = authorization(r, ep, repo, scope, ret);
     pthread_mutex_unlock(&ep->lock);
-    TRY(e);
-    *ret_value = value;
-    *ret_fresh = fresh;
-    return NULL;
+    return e;
 }
 
 /* All WWW-Authenticate lines as one, which is what several lines mean. */

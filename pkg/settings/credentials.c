@@ -158,6 +158,18 @@ static void check_certificates(struct reading *r)
     }
 }
 
+static void check_map(struct reading *r)
+{
+    const struct strs *list = &r->s->registry_map;
+
+    for (size_t i = 0; i < list->n; i++) {
+        const char *eq = strchr(list->items[i], '=');
+        if (!eq || eq == list->items[i] || !eq[1])
+            reading_mistake(r, err_new(ERR_SETTING, "%s has '%.200s', but must be HOST=MIRROR;...",
+                                       reading_origin(r, "PLUGIN_REGISTRY_MAP"), list->items[i]));
+    }
+}
+
 static bool client_cert_valid(const char *item)
 {
     const char *eq = strchr(item, '='), *comma = eq ? strchr(eq, ',') : NULL;
@@ -232,6 +244,7 @@ void settings_check_credentials(struct reading *r)
     check_ca_file(r);
     check_certificates(r);
     check_client_certs(r);
+    check_map(r);
     resolve_tls_hosts(r);
     strip_schemes(&s->skip_tls_registries);
     strip_schemes(&s->insecure_registries);

@@ -72,9 +72,9 @@ struct settings {
     char *identity_object_id, *identity_resource_id; /* of a managed identity */
     char *identity_endpoint, *imds_endpoint;         /* of the service that gives its tokens */
     struct secret identity_header;
-    struct strs docker_configs;       /* paths of config.json / .dockerconfigjson files that exist */
-    struct secret docker_auth_config; /* DOCKER_AUTH_CONFIG: the document itself */
-    struct strs mirrors;
+    struct strs docker_configs;        /* paths of config.json / .dockerconfigjson files that exist */
+    struct secret docker_auth_config;  /* DOCKER_AUTH_CONFIG: the document itself */
+    struct strs mirrors, registry_map; /* of Docker Hub; HOST=MIRROR */
     bool no_mirror_fallback, insecure, insecure_pull, skip_tls_verify, skip_tls_verify_pull;
     struct strs insecure_registries, skip_tls_registries; /* hosts */
     struct strs registry_certificates;                    /* host=path */

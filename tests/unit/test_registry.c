@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 static struct fixture fix;
+static const struct strs no_tags;
 
 static char *print(struct err *e)
 {
@@ -95,7 +96,7 @@ static void open_client(struct client *c, enum who who, int port, const char *mi
         char *save = NULL;
 
         for (char *m = strtok_r(list, ",", &save); m; m = strtok_r(NULL, ",", &save)) {
-            strs_add(&o.mirrors, m);
+            strs_take(&o.mirrors, xasprintf("docker.io=%s", m));
             strs_add(&o.insecure, m);
         }
         o.no_mirror_fallback = true;
@@ -155,6 +156,21 @@ static int file_of(const char *p, size_t n)
     if (fd < 0 || write(fd, p, n) != (ssize_t)n)
         abort();
     return fd;
+}
+
+/* The blob's bytes are in that descriptor. */
+static struct err *open_again(void *ctx, int *ret_fd)
+{
+    *ret_fd = dup(*(int *)ctx);
+    return *ret_fd < 0 ? err_sys(errno, "cannot duplicate a descriptor") : NULL;
+}
+
+static struct err *push_fd(const struct client *c, const struct ref *ref, const struct descriptor *blob, int fd,
+                           const char *mount, enum blob_result *ret)
+{
+    const struct blob_source source = { open_again, &fd };
+
+    return registry_push_blob(c->registry, ref, blob, &source, mount, ret);
 }
 
 static struct descriptor give_blob(const char *repo, size_t n, unsigned seed)
@@ -282,7 +298,7 @@ static void test_rights(void **state)
         check_right(rights[i].name, registry_get_manifest(c.registry, &ref, &m, &found), rights[i].pull);
         if (!rights[i].pull)
             assert_false(found);
-        check_right(rights[i].name, registry_check_push(c.registry, &ref), rights[i].push);
+        check_right(rights[i].name, registry_check_push(c.registry, &ref, &no_tags), rights[i].push);
     }
 }
 
@@ -305,7 +321,7 @@ static void test_tokens_are_shared(void **state)
     no_error("other", registry_has_blob(c.registry, &other, &blob.digest, &found));
     assert_false(found);
     assert_int_equal(fixture_count(&fix, "/token"), 2);
-    no_error("push", registry_check_push(c.registry, &ref));
+    no_error("push", registry_check_push(c.registry, &ref, &no_tags));
     no_error("pull with the token for push", registry_has_blob(c.registry, &ref, &blob.digest, &found));
     assert_int_equal(fixture_count(&fix, "/token"), 3);
     assert_int_equal(fixture_count(&fix, "scope=repository%3Ateam%2Fapp%3Apull&account=user auth=Basic_"), 1);
@@ -375,8 +391,8 @@ static void test_manifests(void **state)
     reset("{'auth':'bearer'}");
     open_client(&c, USER, fix.port, NULL);
     struct ref ref = ref_of(&c, "team/app", "1.0");
-    no_error("put",
-             registry_put_manifest(c.registry, &ref, MEDIA_OCI_MANIFEST, manifest_text, strlen(manifest_text), &d));
+    no_error("put", registry_put_manifest(c.registry, &ref, MEDIA_OCI_MANIFEST, manifest_text, strlen(manifest_text),
+                                          NULL, &d));
     no_error("get", registry_get_manifest(c.registry, &ref, &m, &found));
     assert_true(found);
     assert_string_equal(m.text, manifest_text);
@@ -415,7 +431,7 @@ static const struct {
     { "throttled", "{'match':'PUT','status':429}", NULL, 0, 2 },
     { "replica is late", "{'match':'PUT'," UNKNOWN "}", NULL, 0, 2 },
     { "blob missing", "{'match':'PUT','times':-1," UNKNOWN "}",
-      "MANIFEST_BLOB_UNKNOWN: blob unknown ({\"digest\":\"d\"})", ERR_REGISTRY, 4 },
+      "MANIFEST_BLOB_UNKNOWN: blob unknown ({\"digest\":\"d\"})", ERR_REGISTRY, 5 },
     { "stored as something else",
       "{'match':'PUT','status':201,'headers':{'Docker-Content-Digest':'sha256:"
       "0000000000000000000000000000000000000000000000000000000000000000'}}",
@@ -441,7 +457,7 @@ static void test_put_manifest(void **state)
 
         reset(set);
         struct err *e =
-            registry_put_manifest(c.registry, &ref, MEDIA_OCI_MANIFEST, manifest_text, strlen(manifest_text), &d);
+            registry_put_manifest(c.registry, &ref, MEDIA_OCI_MANIFEST, manifest_text, strlen(manifest_text), NULL, &d);
         if (manifest_puts[i].error)
             expect_error(manifest_puts[i].name, e, manifest_puts[i].kind, manifest_puts[i].error);
         else
@@ -450,6 +466,30 @@ static void test_put_manifest(void **state)
         if (puts != manifest_puts[i].puts)
             fail_msg("%s: %d requests", manifest_puts[i].name, puts);
     }
+}
+
+static struct err *count_calls(void *ctx)
+{
+    ++*(int *)ctx;
+    return NULL;
+}
+
+/* Each time that the registry lacks a blob they are pushed again, before the manifest is. */
+static void test_blobs_again(void **state)
+{
+    AUTO(close_client) struct client c;
+    int calls = 0;
+    const struct blobs_again again = { count_calls, &calls };
+    struct digest d;
+
+    (void)state;
+    reset("{'rules':[{'match':'PUT','times':2," UNKNOWN "}]}");
+    open_client(&c, NOBODY, fix.port, NULL);
+    struct ref ref = ref_of(&c, "team/app", "1.0");
+    no_error("put", registry_put_manifest(c.registry, &ref, MEDIA_OCI_MANIFEST, manifest_text, strlen(manifest_text),
+                                          &again, &d));
+    assert_int_equal(calls, 2);
+    assert_int_equal(fixture_count(&fix, "PUT /v2/team/app/manifests"), 3);
 }
 
 /* ---- pulling blobs ---- */
@@ -540,6 +580,53 @@ static void test_mirrors(void **state)
                  "the disk is full");
 }
 
+/* A registry of another name, with a path in front; plain because it is written so. */
+static void test_map(void **state)
+{
+    AUTO(close_client) struct client c;
+    AUTO(buf_release) struct buf got = BUF_INIT;
+    struct registry_opts o = { .no_mirror_fallback = true };
+    struct registry *mapped = NULL;
+
+    (void)state;
+    reset("{}");
+    open_client(&c, NOBODY, fix.port, NULL);
+    struct descriptor blob = give_blob("mirror/of/team/app", 3000, 9);
+    o.http = c.http;
+    o.auth = c.auth;
+    strs_add(&o.mirrors, "other.example=nowhere.example");
+    strs_take(&o.mirrors, xasprintf("Reg.Example=http://127.0.0.1:%d/mirror/of/", fix.port));
+    no_error("registry", registry_new(&o, &mapped));
+    strs_release(&o.mirrors);
+    struct ref ref = { .domain = (char *)(uintptr_t) "reg.example", .path = (char *)(uintptr_t) "team/app" };
+    struct err *e = registry_pull_blob(mapped, &ref, &blob, (struct sink){ collect, &got });
+    registry_free(mapped);
+    no_error("by the map", e);
+    assert_int_equal(got.len, 3000);
+}
+
+/* A host that may be plain is asked by HTTPS if it has that, whichever is tried first. */
+static void test_insecure_with_tls(void **state)
+{
+    AUTO(close_client) struct client c;
+    AUTO(buf_release) struct buf got = BUF_INIT;
+    struct registry_opts o = { .insecure_pull = true };
+    struct registry *insecure = NULL;
+
+    (void)state;
+    reset("{}");
+    open_client(&c, NOBODY, fix.tls_port, NULL);
+    struct descriptor blob = give_blob("team/app", 3000, 9);
+    o.http = c.http;
+    o.auth = c.auth;
+    no_error("registry", registry_new(&o, &insecure));
+    struct ref ref = ref_of(&c, "team/app", NULL);
+    struct err *e = registry_pull_blob(insecure, &ref, &blob, (struct sink){ collect, &got });
+    registry_free(insecure);
+    no_error("by TLS", e);
+    assert_int_equal(fixture_count(&fix, "tls GET /v2/team/app/blobs"), 1);
+}
+
 /* ---- pushing blobs ---- */
 
 #define SMALL 5000
@@ -573,14 +660,15 @@ static const struct {
     { "connection lost, begins again", "{'patch_resume':false,'rules':[{'match':'PATCH','eat':1000000}]}", LARGE, NULL,
       BLOB_UPLOADED, NULL, 0, 2, 1, 1 },
     { "connection lost in a small PUT", "{'rules':[{'match':'PUT','eat':1000,'keep':false}]}", SMALL, NULL,
-      BLOB_UPLOADED, NULL, 0, 2, 0, 1 },
+      BLOB_UPLOADED, NULL, 0, 1, 0, 1 },
     { "503 at the POST", "{'rules':[{'match':'POST','status':503}]}", SMALL, NULL, BLOB_UPLOADED, NULL, 0, 2, 0, 1 },
     { "429 at the POST", "{'rules':[{'match':'POST','status':429,'headers':{'Retry-After':'1'}}]}", SMALL, NULL,
       BLOB_UPLOADED, NULL, 0, 2, 0, 1 },
     { "429 at the PATCH", "{'rules':[{'match':'PATCH','status':429,'headers':{'Retry-After':'1'}}]}", LARGE, NULL,
-      BLOB_UPLOADED, NULL, 0, 2, 2, 1 },
+      BLOB_UPLOADED, NULL, 0, 1, 2, 1 },
     { "416 at the PUT", "{'rules':[{'match':'PUT','status':416}]}", LARGE, NULL, BLOB_UPLOADED, NULL, 0, 2, 2, 2 },
-    { "session lost", "{'rules':[{'match':'PATCH','status':404}]}", LARGE, NULL, BLOB_UPLOADED, NULL, 0, 2, 2, 1 },
+    { "session lost", "{'rules':[{'match':'uploads/u1','status':404,'times':-1}]}", LARGE, NULL, BLOB_UPLOADED, NULL, 0,
+      2, 2, 1 },
     { "wrong digest once",
       "{'rules':[{'match':'PUT','status':400,'body':'{\\\"errors\\\":[{\\\"code\\\":\\\"DIGEST_INVALID\\\"}]}'}]}",
       SMALL, NULL, BLOB_UPLOADED, NULL, 0, 2, 0, 2 },
@@ -589,7 +677,7 @@ static const struct {
     { "too large", "{'rules':[{'match':'PATCH','status':413,'times':-1}]}", LARGE, NULL, 0, "limits the size",
       ERR_REGISTRY, 1, 1, 0 },
     { "never works", "{'rules':[{'match':'PATCH','status':500,'times':-1}]}", LARGE, NULL, 0,
-      "cannot push blob sha256:", ERR_NETWORK, 5, 5, 0 },
+      "cannot push blob sha256:", ERR_NETWORK, 3, 5, 0 },
     { "no Location", "{'rules':[{'match':'POST','status':202}]}", SMALL, NULL, 0, "without a Location", ERR_REGISTRY, 1,
       0, 0 },
 };
@@ -633,7 +721,7 @@ static void check_push(size_t i)
         (void)give_blob(pushes[i].mount, pushes[i].size, 21);
     open_client(&c, USER, fix.port, NULL);
     struct ref ref = ref_of(&c, "team/app", "1.0");
-    struct err *e = registry_push_blob(c.registry, &ref, &blob, fd, pushes[i].mount, &result);
+    struct err *e = push_fd(&c, &ref, &blob, fd, pushes[i].mount, &result);
     check_requests(i);
     if (pushes[i].error) {
         expect_error(pushes[i].name, e, pushes[i].kind, pushes[i].error);
@@ -642,7 +730,7 @@ static void check_push(size_t i)
     no_error(pushes[i].name, e);
     if (result != pushes[i].result)
         fail_msg("%s: result %d", pushes[i].name, result);
-    no_error(pushes[i].name, registry_push_blob(c.registry, &ref, &blob, fd, NULL, &result));
+    no_error(pushes[i].name, push_fd(&c, &ref, &blob, fd, NULL, &result));
     assert_int_equal(result, BLOB_EXISTED); /* so the fixture has the very bytes */
     no_error(pushes[i].name, registry_has_blob(c.registry, &ref, &blob.digest, &found));
     assert_true(found);
@@ -667,29 +755,35 @@ static void test_continued_upload(void **state)
     reset("{'rules':[{'match':'PATCH','eat':1000000}]}");
     open_client(&c, NOBODY, fix.port, NULL);
     struct ref ref = ref_of(&c, "team/app", NULL);
-    no_error("push", registry_push_blob(c.registry, &ref, &blob, fd, NULL, &result));
+    no_error("push", push_fd(&c, &ref, &blob, fd, NULL, &result));
     assert_int_equal(fixture_count(&fix, "crange=1000000-2999999 len=2000000 -> 202"), 1);
 }
 
-static void test_try_mount(void **state)
+/* What need not be sent is not opened. */
+static struct err *must_not_open(void *ctx, int *ret_fd)
+{
+    (void)ctx, (void)ret_fd;
+    return err_new(ERR_BUG, "the blob was opened");
+}
+
+static void test_mount_without_file(void **state)
 {
     AUTO(close_client) struct client c;
-    bool found = false;
+    const struct blob_source none = { must_not_open, NULL };
+    enum blob_result result;
 
     (void)state;
     reset("{'auth':'bearer'}");
     struct descriptor blob = give_blob("team/base", SMALL, 3), missing = describe("nowhere", 7);
     open_client(&c, USER, fix.port, NULL);
     struct ref ref = ref_of(&c, "team/app", NULL);
-    no_error("no source", registry_try_mount(c.registry, &ref, &blob.digest, NULL, &found));
-    assert_false(found);
-    no_error("missing", registry_try_mount(c.registry, &ref, &missing.digest, "team/base", &found));
-    assert_false(found);
-    assert_int_equal(fixture_count(&fix, "DELETE"), 1); /* the upload that the registry began instead */
-    no_error("mount", registry_try_mount(c.registry, &ref, &blob.digest, "team/base", &found));
-    assert_true(found);
-    no_error("there", registry_try_mount(c.registry, &ref, &blob.digest, "team/base", &found));
-    assert_true(found);
+    expect_error("no source", registry_push_blob(c.registry, &ref, &blob, &none, NULL, &result), ERR_BUG, "was opened");
+    expect_error("missing", registry_push_blob(c.registry, &ref, &missing, &none, "team/base", &result), ERR_BUG,
+                 "was opened");
+    no_error("mount", registry_push_blob(c.registry, &ref, &blob, &none, "team/base", &result));
+    assert_int_equal(result, BLOB_MOUNTED);
+    no_error("there", registry_push_blob(c.registry, &ref, &blob, &none, "team/base", &result));
+    assert_int_equal(result, BLOB_EXISTED);
     assert_int_equal(fixture_count(&fix, "from=team%2Fbase auth=Bearer_"), 2);
 }
 
@@ -701,10 +795,10 @@ static void test_check_push(void **state)
     reset("{'auth':'bearer','rules':[{'match':'DELETE','status':401,'headers':{'WWW-Authenticate':'Basic'}}]}");
     open_client(&c, USER, fix.port, NULL);
     struct ref ref = ref_of(&c, "team/app", NULL);
-    no_error("DELETE needs a right of its own", registry_check_push(c.registry, &ref));
+    no_error("DELETE needs a right of its own", registry_check_push(c.registry, &ref, &no_tags));
     assert_int_equal(fixture_count(&fix, "DELETE"), 1);
     assert_int_equal(fixture_count(&fix, "/token"), 1);
-    no_error("again", registry_check_push(c.registry, &ref));
+    no_error("again", registry_check_push(c.registry, &ref, &no_tags));
     assert_int_equal(fixture_count(&fix, "/token"), 1);
 }
 
@@ -728,7 +822,7 @@ static struct err *push_and_pull(struct client *c, unsigned seed)
         struct descriptor blob = describe(data, n);
         enum blob_result result;
 
-        TRY(registry_push_blob(c->registry, &ref, &blob, fd, NULL, &result));
+        TRY(push_fd(c, &ref, &blob, fd, NULL, &result));
         TRY(registry_pull_blob(c->registry, &ref, &blob, (struct sink){ collect, &got }));
         if (result != BLOB_UPLOADED || got.len != n || memcmp(got.data, data, n) != 0)
             return err_new(ERR_BUG, "other bytes came back");
@@ -800,9 +894,12 @@ int main(void)
         cmocka_unit_test(test_put_manifest),
         cmocka_unit_test(test_pull),
         cmocka_unit_test(test_mirrors),
+        cmocka_unit_test(test_map),
+        cmocka_unit_test(test_insecure_with_tls),
+        cmocka_unit_test(test_blobs_again),
         cmocka_unit_test(test_push),
         cmocka_unit_test(test_continued_upload),
-        cmocka_unit_test(test_try_mount),
+        cmocka_unit_test(test_mount_without_file),
         cmocka_unit_test(test_check_push),
         cmocka_unit_test(test_threads),
     };
