@@ -113,13 +113,21 @@ struct err *copy_times(const struct copier *c, const struct stat *st, int dst_fd
     return futimens(dst_fd, times) < 0 ? fail(c, "set the time of") : NULL;
 }
 
-/* The owner first: changing it clears setuid bits and capabilities. */
-static struct err *copy_info(struct copier *c, int from, const struct stat *st, int to, const struct owner *o)
+/* A file that was made just now is root's unless something says otherwise. */
+static bool is_roots_already(const struct copier *c, const struct owner *o)
+{
+    return c->spec->owners == OWNER_RECORDED && o->uid == 0 && o->gid == 0 && !o->device;
+}
+
+/* The owner first: changing it clears setuid bits and capabilities. made: by us, just now. */
+static struct err *copy_info(struct copier *c, int from, const struct stat *st, int to, const struct owner *o,
+                             bool made)
 {
     mode_t mode;
 
     TRY(copy_mode(c, st->st_mode, &mode));
-    TRY(store_owner(c, to, st, o));
+    if (!made || !is_roots_already(c, o))
+        TRY(store_owner(c, to, st, o));
     if (fchmod(to, mode) < 0)
         return fail(c, "change the mode of");
     copy_xattrs(c, from, to);
@@ -131,7 +139,7 @@ struct err *copy_dir_info(struct copier *c, int src_fd, const struct stat *st, i
     struct owner o;
 
     TRY(new_owner(c, src_fd, st, &o));
-    return copy_info(c, src_fd, st, dst_fd, &o);
+    return copy_info(c, src_fd, st, dst_fd, &o, false);
 }
 
 /* ---- regular files ---- */
@@ -221,7 +229,7 @@ static struct err *copy_regular(struct copier *c, int from, const struct stat *s
     TRY(open_new(c, dst_fd, name, &to));
     TRY(copy_data(c, from, to, (uint64_t)st->st_size));
     c->stats.bytes += (uint64_t)st->st_size;
-    return copy_info(c, from, st, to, &o);
+    return copy_info(c, from, st, to, &o, true);
 }
 
 /* ---- everything else ---- */

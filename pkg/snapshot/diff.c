@@ -20,7 +20,7 @@ struct diff {
 struct pair {
     struct file up, low;
     bool has_low, low_by_path; /* the lower one's owner is kept in a table */
-    int up_fd;                 /* O_PATH */
+    int up_fd;                 /* up.fd, or else O_PATH */
 };
 
 static void pair_release(struct pair *p)
@@ -31,7 +31,7 @@ static void pair_release(struct pair *p)
 static bool has_xattr(int fd, const char *name, const char *value)
 {
     char text[16];
-    ssize_t n = getxattr(path_of_fd(fd).text, name, text, sizeof(text));
+    ssize_t n = fd_getxattr(fd, name, text, sizeof(text));
 
     if (!value)
         return n >= 0 || errno == ERANGE;
@@ -171,14 +171,24 @@ static struct err *unchanged(struct diff *d, const struct pair *p, bool *ret)
 
 static struct err *walk(struct diff *d, struct frame *f, int lower_fd, int depth);
 
-static struct err *pair_open(struct diff *d, const struct frame *f, int lower_fd, const char *name, struct pair *p)
+/* A regular file is opened once for all that is asked of it: with many small files that is most of the cost. */
+static void open_upper(struct pair *p, unsigned char type)
 {
-    p->up = (struct file){ .dir_fd = f->fd, .name = name, .path = p->up.path };
-    p->low = (struct file){ .dir_fd = lower_fd, .name = name, .path = p->up.path };
-    p->up_fd = openat(f->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct file *up = &p->up;
+
+    if (type == DT_REG)
+        up->fd = openat(up->dir_fd, up->name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    p->up_fd = up->fd >= 0 ? up->fd : openat(up->dir_fd, up->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static struct err *pair_open(struct diff *d, const struct frame *f, int lower_fd, const struct name *n, struct pair *p)
+{
+    p->up = (struct file){ .dir_fd = f->fd, .fd = -1, .name = n->text, .path = p->up.path };
+    p->low = (struct file){ .dir_fd = lower_fd, .fd = -1, .name = n->text, .path = p->up.path };
+    open_upper(p, n->type);
     if (p->up_fd < 0 || fstat(p->up_fd, &p->up.st) < 0)
         return err_sys(errno, "cannot look at '%s'", p->up.path);
-    p->has_low = lower_fd >= 0 && fstatat(lower_fd, name, &p->low.st, AT_SYMLINK_NOFOLLOW) == 0;
+    p->has_low = lower_fd >= 0 && fstatat(lower_fd, n->text, &p->low.st, AT_SYMLINK_NOFOLLOW) == 0;
     if (p->has_low)
         TRY(lower_owner(d, p));
     return upper_owner(d, p);
@@ -207,9 +217,9 @@ static struct err *walk_child(struct diff *d, struct frame *up, const struct pai
     return walk(d, &f, lower, depth + 1);
 }
 
-static struct err *visit(struct diff *d, struct frame *f, int lower_fd, const char *name, int depth)
+static struct err *visit(struct diff *d, struct frame *f, int lower_fd, const struct name *n, int depth)
 {
-    AUTO_FREE char *path = *f->path ? xasprintf("%s/%s", f->path, name) : xstrdup(name);
+    AUTO_FREE char *path = *f->path ? xasprintf("%s/%s", f->path, n->text) : xstrdup(n->text);
     __attribute__((cleanup(pair_release))) struct pair p = { .up.path = path, .up_fd = -1 };
     bool same = false;
 
@@ -217,13 +227,14 @@ static struct err *visit(struct diff *d, struct frame *f, int lower_fd, const ch
         return NULL;
     if (strlen(path) >= LIMIT_PATH_BYTES)
         return err_new(ERR_DOCKERFILE, "a path of more than %d bytes: '%.100s...'", LIMIT_PATH_BYTES, path);
-    TRY(pair_open(d, f, lower_fd, name, &p));
+    TRY(pair_open(d, f, lower_fd, n, &p));
     if (S_ISSOCK(p.up.st.st_mode))
         return NULL;
     TRY(unchanged(d, &p, &same));
-    close_fd(&p.up_fd); /* not kept open on the way down */
-    if (S_ISDIR(p.up.st.st_mode))
+    if (S_ISDIR(p.up.st.st_mode)) {
+        close_fd(&p.up_fd); /* not kept open on the way down */
         return walk_child(d, f, &p, same, depth);
+    }
     if (same) {
         d->stats->dropped++;
         return NULL;
@@ -270,7 +281,7 @@ static struct err *walk(struct diff *d, struct frame *f, int lower_fd, int depth
     }
     for (size_t i = 0; i < l.n; i++)
         if (l.items[i].text)
-            TRY(visit(d, f, lower_fd, l.items[i].text, depth));
+            TRY(visit(d, f, lower_fd, &l.items[i], depth));
     return NULL;
 }
 

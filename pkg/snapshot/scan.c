@@ -310,7 +310,7 @@ static struct err *visit_dir(struct scan *s, struct frame *up, const struct item
 
 static struct err *visit_file(struct scan *s, struct frame *up, const struct item *it, const char *path)
 {
-    struct file f = { .dir_fd = up->fd, .name = it->name, .path = path, .owner = it->rec.owner };
+    struct file f = { .dir_fd = up->fd, .fd = -1, .name = it->name, .path = path, .owner = it->rec.owner };
 
     if (S_ISSOCK(it->rec.mode) || layer_writer_ignores(s->w, path))
         return NULL;

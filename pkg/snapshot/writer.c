@@ -21,6 +21,7 @@ struct layer_writer {
     struct commit_stats *stats;
     struct tar_writer *tar;
     struct map *links; /* "dev:ino" of files with several names -> path of the first */
+    char *chunk;       /* CHUNK_BYTES of content */
 };
 
 struct layer_writer *layer_writer_new(const struct commit_opts *opts, struct sink out, const struct cancel *cancel,
@@ -33,6 +34,7 @@ struct layer_writer *layer_writer_new(const struct commit_opts *opts, struct sin
     w->stats = stats;
     w->tar = tar_writer_new(out);
     w->links = map_new(free);
+    w->chunk = xcalloc(1, CHUNK_BYTES);
     return w;
 }
 
@@ -72,16 +74,16 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct tar_xattr *)a)->name, ((const struct tar_xattr *)b)->name);
 }
 
-static struct err *xattr_read(const char *fd_path, const char *name, struct tar_entry *e)
+static struct err *xattr_read(int fd, const char *name, struct tar_entry *e)
 {
     AUTO_FREE char *value = NULL;
-    ssize_t n = getxattr(fd_path, name, NULL, 0);
+    ssize_t n = fd_getxattr(fd, name, NULL, 0);
 
     if (n > LIMIT_XATTR_BYTES)
         return err_new(ERR_DISK, "extended attribute '%s' is larger than %d bytes", name, LIMIT_XATTR_BYTES);
     value = xcalloc(1, (size_t)(n < 0 ? 0 : n) + 1);
     if (n > 0)
-        n = getxattr(fd_path, name, value, (size_t)n);
+        n = fd_getxattr(fd, name, value, (size_t)n);
     if (n < 0)
         return errno == ENODATA ? NULL : err_sys(errno, "cannot read extended attribute '%s'", name);
     e->xattrs = xreallocarray(e->xattrs, e->n_xattrs + 1, sizeof(*e->xattrs));
@@ -91,21 +93,22 @@ static struct err *xattr_read(const char *fd_path, const char *name, struct tar_
 
 struct err *xattrs_read_fd(int fd, mode_t type, struct tar_entry *e)
 {
-    AUTO_FREE char *list = NULL;
-    struct path_fd path = path_of_fd(fd);
+    char few[1024];
+    AUTO_FREE char *many = NULL;
+    const char *list = few;
 
     if (!S_ISREG(type) && !S_ISDIR(type))
         return NULL;
-    ssize_t n = listxattr(path.text, NULL, 0);
-    if (n > 0) {
-        list = xcalloc(1, (size_t)n);
-        n = listxattr(path.text, list, (size_t)n);
+    ssize_t n = fd_listxattr(fd, few, sizeof(few));
+    if (n < 0 && errno == ERANGE) {
+        list = many = xcalloc(1, LIMIT_XATTR_BYTES);
+        n = fd_listxattr(fd, many, LIMIT_XATTR_BYTES);
     }
     if (n < 0)
         return errno == EOPNOTSUPP ? NULL : err_sys(errno, "cannot list extended attributes");
     for (ssize_t i = 0; i < n; i += (ssize_t)strlen(list + i) + 1)
         if (is_image_xattr(list + i))
-            TRY(xattr_read(path.text, list + i, e));
+            TRY(xattr_read(fd, list + i, e));
     if (e->n_xattrs > 1)
         qsort(e->xattrs, e->n_xattrs, sizeof(*e->xattrs), by_name);
     return NULL;
@@ -223,19 +226,20 @@ struct err *content_equal(const struct file *a, const struct file *b, const stru
 
 static struct err *write_content(struct layer_writer *w, const struct file *f)
 {
-    AUTO_CLOSE int fd = -1;
-    AUTO_FREE char *buf = xcalloc(1, CHUNK_BYTES);
+    AUTO_CLOSE int own = -1;
     uint64_t left = (uint64_t)f->st.st_size;
 
-    TRY(open_content(f, &fd));
+    if (f->fd < 0)
+        TRY(open_content(f, &own));
+    const int fd = f->fd < 0 ? own : f->fd;
     while (left > 0) {
         size_t want = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES, n = 0;
 
         TRY(cancel_check(w->cancel));
-        TRY(read_chunk(fd, f->path, buf, want, &n));
+        TRY(read_chunk(fd, f->path, w->chunk, want, &n));
         if (n < want)
             return err_new(ERR_DISK, "'%s' became shorter while it was read", f->path);
-        TRY(tar_write_data(w->tar, buf, n));
+        TRY(tar_write_data(w->tar, w->chunk, n));
         left -= n;
     }
     w->stats->file_bytes += (uint64_t)f->st.st_size;
@@ -315,7 +319,7 @@ struct err *layer_write_file(struct layer_writer *w, struct frame *up, const str
     }
     if (S_ISLNK(f->st.st_mode))
         TRY(read_link(f, &e.link));
-    TRY(xattrs_read(f->dir_fd, f->name, e.mode, &e));
+    TRY(f->fd < 0 ? xattrs_read(f->dir_fd, f->name, e.mode, &e) : xattrs_read_fd(f->fd, e.mode, &e));
     if (S_ISREG(e.mode))
         e.size_bytes = (uint64_t)f->st.st_size;
     TRY(tar_write_entry(w->tar, &e));
@@ -356,5 +360,6 @@ void layer_writer_free(struct layer_writer *w)
         return;
     tar_writer_free(w->tar);
     map_free(w->links);
+    free(w->chunk);
     free(w);
 }

@@ -20,6 +20,7 @@ struct frame {
 /* A file: its directory, its name, and what is known of it. */
 struct file {
     int dir_fd;
+    int fd; /* a regular file that is open for reading, at its beginning; -1: it is not open. Borrowed */
     const char *name, *path;
     struct stat st;
     struct owner owner;

@@ -89,7 +89,7 @@ bool owner_decode(mode_t mode, const char *value, size_t len, struct owner *ret_
 static bool read_record(int fd, mode_t mode, struct owner *ret)
 {
     char value[OWNER_RECORD_BYTES];
-    ssize_t n = getxattr(path_of_fd(fd).text, owner_xattr_name(mode), value, sizeof(value));
+    ssize_t n = fd_getxattr(fd, owner_xattr_name(mode), value, sizeof(value));
 
     return n > 0 && owner_decode(mode, value, (size_t)n, ret);
 }
@@ -123,7 +123,7 @@ struct err *owner_set(enum owner_mode mode, int fd, const struct stat *st, const
     if (!store)
         return NULL;
     size_t n = owner_encode(st->st_mode, o, record);
-    if (setxattr(path_of_fd(fd).text, owner_xattr_name(st->st_mode), record, n, 0) == 0)
+    if (fd_setxattr(fd, owner_xattr_name(st->st_mode), record, n) == 0)
         return NULL;
     if (!owner_in_user_xattr(st->st_mode)) {
         *ret_stored = false;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 
 #define MAX_LINKS 255 /* as BuildKit follows */
 
@@ -173,6 +174,27 @@ struct path_fd path_of_fd(int fd)
 
     (void)snprintf(p.text, sizeof(p.text), "/proc/self/fd/%d", fd);
     return p;
+}
+
+ssize_t fd_getxattr(int fd, const char *name, void *value, size_t size)
+{
+    ssize_t n = fgetxattr(fd, name, value, size);
+
+    return n < 0 && errno == EBADF ? getxattr(path_of_fd(fd).text, name, value, size) : n;
+}
+
+ssize_t fd_listxattr(int fd, char *list, size_t size)
+{
+    ssize_t n = flistxattr(fd, list, size);
+
+    return n < 0 && errno == EBADF ? listxattr(path_of_fd(fd).text, list, size) : n;
+}
+
+int fd_setxattr(int fd, const char *name, const void *value, size_t size)
+{
+    int n = fsetxattr(fd, name, value, size, 0);
+
+    return n < 0 && errno == EBADF ? setxattr(path_of_fd(fd).text, name, value, size, 0) : n;
 }
 
 /* ---- where a path leads to ---- */

@@ -37,4 +37,9 @@ struct path_fd {
 };
 struct path_fd path_of_fd(int fd);
 
+/* fgetxattr() and so on for every open file. One that is open for reading or writing costs less than an O_PATH one. */
+ssize_t fd_getxattr(int fd, const char *name, void *value, size_t size);
+ssize_t fd_listxattr(int fd, char *list, size_t size);
+int fd_setxattr(int fd, const char *name, const void *value, size_t size);
+
 #endif
