@@ -22,7 +22,7 @@ static int find(struct call *c, struct target *t)
         rc = target_open(c, follow, 0, t);
     if (rc != 0 || !c->path[0] || cred_has(c->cred, CAP_DAC_OVERRIDE))
         return rc;
-    if (place_open(c, record_dir_of(c), c->path, 0, &p) == 0 && !place_reachable(c, &p.dir))
+    if (place_open(c, record_dir_of(c), c->path, 0, &p) == 0 && !place_reachable(c, &p))
         return -EACCES;
     return 0;
 }

@@ -86,7 +86,7 @@ struct answer record_exec(struct call *c)
     if (!cred_may(c->cred, &f, X_OK))
         return with_value(-EACCES);
     if (c->path[0] && !record_is_plain_root(c) && place_open(c, record_dir_of(c), c->path, 0, &p) == 0 &&
-        !place_reachable(c, &p.dir))
+        !place_reachable(c, &p))
         return with_value(-EACCES);
     look_at_program(&t, &program);
     return start_as(c, &program);

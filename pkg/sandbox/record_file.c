@@ -283,21 +283,20 @@ static bool same_file(const struct stat *a, const struct stat *b)
 }
 
 /* The directory where the kernel begins to look: what lies above it is not searched. */
-static bool stat_start(struct call *c, struct stat *ret)
+static bool stat_start(struct call *c, const struct place *p, struct stat *ret)
 {
     char path[32];
-    int dir = record_dir_of(c);
 
-    if (c->path[0] == '/')
+    if (p->absolute)
         return stat("/", ret) == 0;
-    if (dir == AT_FDCWD)
+    if (p->from == AT_FDCWD)
         (void)snprintf(path, sizeof(path), "%d/cwd", (int)c->tid);
     else
-        (void)snprintf(path, sizeof(path), "%d/fd/%d", (int)c->tid, dir);
+        (void)snprintf(path, sizeof(path), "%d/fd/%d", (int)c->tid, p->from);
     return fstatat(c->r->proc_fd, path, ret, 0) == 0;
 }
 
-/* `dir` itself is open to all of `open_dirs`; goes up until the start. */
+/* Goes up from fd until the start. *ret_open: everybody may search all of it. */
 static bool walk_up(struct call *c, int fd, const struct stat *start, bool *ret_open)
 {
     AUTO_CLOSE int at = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -325,18 +324,18 @@ static bool walk_up(struct call *c, int fd, const struct stat *start, bool *ret_
     return false;
 }
 
-bool place_reachable(struct call *c, const struct target *dir)
+bool place_reachable(struct call *c, const struct place *p)
 {
     struct stat start;
     bool open_to_all;
 
     if (cred_has(c->cred, CAP_DAC_OVERRIDE) || cred_has(c->cred, CAP_DAC_READ_SEARCH))
         return true;
-    if (c->r->dirs->known[slot_of(c->r->dirs, &dir->st)].ino)
+    if (c->r->dirs->known[slot_of(c->r->dirs, &p->dir.st)].ino)
         return true;
-    if (!stat_start(c, &start) || !walk_up(c, dir->fd, &start, &open_to_all))
+    if (!stat_start(c, p, &start) || !walk_up(c, p->dir.fd, &start, &open_to_all))
         return false;
-    if (open_to_all && c->path[0] == '/')
-        learn(c->r->dirs, &dir->st);
+    if (open_to_all && p->absolute)
+        learn(c->r->dirs, &p->dir.st);
     return true;
 }

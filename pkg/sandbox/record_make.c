@@ -56,7 +56,7 @@ static int find_place(struct call *c, struct place *p)
     if (rc != 0)
         return rc;
     const struct cred_file dir = target_file(&p->dir);
-    if (!place_reachable(c, &p->dir))
+    if (!place_reachable(c, p))
         return -EACCES;
     if (!cred_may(c->cred, &dir, W_OK | X_OK))
         return faccessat(p->dir.fd, p->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? LEAVE_IT : -EACCES; /* EEXIST */
@@ -237,7 +237,7 @@ struct answer record_bind(struct call *c)
     if (record_is_plain_root(c) || place_open(c, AT_FDCWD, c->path, 0, &p) != 0)
         return by_kernel();
     const struct cred_file dir = target_file(&p.dir);
-    if (!place_reachable(c, &p.dir) || !cred_may(c->cred, &dir, W_OK | X_OK))
+    if (!place_reachable(c, &p) || !cred_may(c->cred, &dir, W_OK | X_OK))
         return with_value(-EACCES);
     struct pending later = { .tid = c->tid, .kind = PENDING_SOCKET, .mark = c->mark, .dir_fd = steal_fd(&p.dir.fd) };
     memcpy(later.name, p.name, sizeof(later.name));

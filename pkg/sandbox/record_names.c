@@ -18,7 +18,6 @@ struct named {
 
 static int read_named(const struct call *c, int dir_arg, int path_arg, struct named *n)
 {
-    n->path[0] = '\0';
     n->dir = dir_arg == NO_ARG ? AT_FDCWD : arg_int(c, dir_arg);
     return task_read_string(c, c->arg[path_arg], n->path, sizeof(n->path));
 }
@@ -27,8 +26,6 @@ static int read_named(const struct call *c, int dir_arg, int path_arg, struct na
 static int read_both(const struct call *c, struct named *from, struct named *to)
 {
     bool with_dirs = c->row->dir != NO_ARG;
-
-    to->dir = AT_FDCWD;
     int rc = read_named(c, c->row->dir, c->row->path, from);
 
     if (rc == 0)
@@ -50,9 +47,7 @@ static int find_place(struct call *c, const struct named *n, struct place *p)
     if (rc != 0)
         return rc;
     const struct cred_file dir = target_file(&p->dir);
-    /* reachable: as from the call's own path, which starts in the same place */
-    (void)snprintf(c->path, sizeof(c->path), "%s", n->path);
-    if (!place_reachable(c, &p->dir) || !cred_may(c->cred, &dir, W_OK | X_OK))
+    if (!place_reachable(c, p) || !cred_may(c->cred, &dir, W_OK | X_OK))
         return -EACCES;
     return 0;
 }
@@ -85,7 +80,7 @@ struct answer record_rename(struct call *c)
 {
     AUTO_PLACE struct place from_place = { .dir.fd = -1 }, to_place = { .dir.fd = -1 };
     AUTO_TARGET struct target old = { .fd = -1 }, replaced = { .fd = -1 };
-    struct named from, to;
+    struct named from = { 0 }, to = { 0 };
     unsigned flags = c->row->fixed & RENAME_WITH_FLAGS ? (unsigned)c->arg[4] : 0;
     int rc = read_both(c, &from, &to);
 
@@ -125,7 +120,7 @@ struct answer record_link(struct call *c)
 {
     AUTO_PLACE struct place p = { .dir.fd = -1 };
     AUTO_TARGET struct target t = { .fd = -1 };
-    struct named from, to;
+    struct named from = { 0 }, to = { 0 };
     int flags = c->row->flags == NO_ARG ? 0 : arg_int(c, c->row->flags);
     int rc = read_both(c, &from, &to);
 
@@ -153,7 +148,7 @@ struct answer record_unlink(struct call *c)
 {
     AUTO_PLACE struct place p = { .dir.fd = -1 };
     AUTO_TARGET struct target t = { .fd = -1 };
-    struct named n;
+    struct named n = { 0 };
     int flags = c->row->flags == NO_ARG ? (int)c->row->fixed : arg_int(c, c->row->flags);
 
     if (record_is_plain_root(c))

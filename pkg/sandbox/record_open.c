@@ -115,7 +115,7 @@ static struct answer open_or_create(struct call *c, const struct opening *o)
 
         if (rc != 0)
             return by_kernel();
-        if (!place_reachable(c, &p.dir))
+        if (!place_reachable(c, &p))
             return with_value(-EACCES);
         bool follow = !(o->flags & (O_NOFOLLOW | O_EXCL));
         rc = target_open_at(c, dir, c->path, follow, o->resolve, &t);
@@ -169,7 +169,7 @@ static struct answer do_open(struct call *c, const struct opening *o)
     if (rc == 0 && !t.foreign) {
         AUTO_PLACE struct place p = { .dir.fd = -1 };
 
-        if (place_open(c, record_dir_of(c), c->path, o->resolve, &p) == 0 && !place_reachable(c, &p.dir))
+        if (place_open(c, record_dir_of(c), c->path, o->resolve, &p) == 0 && !place_reachable(c, &p))
             return with_value(-EACCES);
     }
     if (rc != 0)
@@ -223,12 +223,11 @@ struct answer record_access(struct call *c)
     c->cred = &as;
     rc = target_open(c, !(flags & AT_SYMLINK_NOFOLLOW), 0, &t);
     const struct cred_file f = target_file(&t);
-    if (rc == 0) {
-        bool hidden = c->path[0] && place_open(c, record_dir_of(c), c->path, 0, &p) == 0 && !place_reachable(c, &p.dir);
-
-        if (hidden || (!t.foreign && want != F_OK && !cred_may(&as, &f, want)))
-            rc = -EACCES;
-    }
+    bool denied = rc == 0 && !t.foreign && want != F_OK && !cred_may(&as, &f, want);
+    if (rc == 0 && !denied && c->path[0] && place_open(c, record_dir_of(c), c->path, 0, &p) == 0)
+        denied = !place_reachable(c, &p);
+    if (denied)
+        rc = -EACCES;
     c->cred = own;
     /* the kernel adds what is no question of owners: a read-only mount, a file of /proc */
     return not_found(rc);
@@ -248,7 +247,7 @@ struct answer record_chdir(struct call *c)
     const struct cred_file f = target_file(&t);
     if (S_ISDIR(t.st.st_mode) && !cred_may(c->cred, &f, X_OK))
         return with_value(-EACCES);
-    if (c->path[0] && place_open(c, AT_FDCWD, c->path, 0, &p) == 0 && !place_reachable(c, &p.dir))
+    if (c->path[0] && place_open(c, AT_FDCWD, c->path, 0, &p) == 0 && !place_reachable(c, &p))
         return with_value(-EACCES);
     return by_kernel();
 }

@@ -236,6 +236,8 @@ int place_open(struct call *c, int dir, const char *path, uint64_t resolve, stru
     if (strlen(name) > NAME_MAX)
         return -ENAMETOOLONG;
     memcpy(p->name, name, strlen(name) + 1);
+    p->from = dir;
+    p->absolute = path[0] == '/';
     int fd = open_path(c, dir, parent, O_DIRECTORY, resolve);
     return fd <= LEAVE_IT ? fd : target_look(c, fd, &p->dir);
 }

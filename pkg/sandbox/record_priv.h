@@ -61,11 +61,11 @@ typedef struct answer (*record_fn)(struct call *c);
 struct record_row {
     const char *name; /* as libseccomp has it */
     record_fn fn;
-    int8_t dir, path, flags; /* of the file it is about: descriptor, path, AT_* flags; NO_ARG = it has none */
-    int16_t rest;            /* the first one after those */
-    uint32_t fixed;          /* AT_* flags of a call without that argument; what fn wants to know */
-    uint32_t levels;         /* AT_*: of which RUNs */
-    bool ids16;              /* ids of 32-bit callers have 16 bits */
+    int dir, path, flags; /* of the file it is about: descriptor, path, AT_* flags; NO_ARG = it has none */
+    int rest;             /* the first one after those */
+    uint32_t fixed;       /* AT_* flags of a call without that argument; what fn wants to know */
+    uint32_t levels;      /* AT_*: of which RUNs */
+    bool ids16;           /* ids of 32-bit callers have 16 bits */
     /* handed over only if (argument & mask) == value; mask 0: always */
     struct {
         uint8_t arg;
@@ -191,6 +191,8 @@ int target_look(struct call *c, int fd, struct target *t);
 /* The place of a name in a directory. */
 struct place {
     struct target dir;
+    int from; /* the caller's descriptor that its path started from; ignored if absolute */
+    bool absolute;
     char name[NAME_MAX + 1];
 };
 static inline void place_close_auto(struct place *p)
@@ -200,8 +202,9 @@ static inline void place_close_auto(struct place *p)
 #define AUTO_PLACE __attribute__((cleanup(place_close_auto)))
 /* LEAVE_IT also where the last component is no name ("", ".", ".."). Slashes at the end are passed over. */
 int place_open(struct call *c, int dir, const char *path, uint64_t resolve, struct place *p);
-/* May the caller search the directories on the way to dir (inclusive), as far as we look? */
-bool place_reachable(struct call *c, const struct target *dir);
+/* May the caller search the directories on the way to the place's (inclusive)? Those that only a symlink on the way
+ * leads through are not looked at. */
+bool place_reachable(struct call *c, const struct place *p);
 void record_forget_dirs(struct recorder *r);
 void record_files_init(struct recorder *r);
 

@@ -62,7 +62,7 @@ static int check_way(struct call *c, int dir)
     int rc = place_open(c, dir, c->path, 0, &p);
     if (rc != 0)
         return 0; /* the kernel, or the look that follows, says why */
-    return place_reachable(c, &p.dir) ? 0 : -EACCES;
+    return place_reachable(c, &p) ? 0 : -EACCES;
 }
 
 /* ANSWER_KERNEL: it has to say more; ANSWER_VALUE with 0: t is filled. */
