@@ -253,13 +253,27 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     return deliver(c, p);
 }
 
+/* Emulators of our own, as long as *ret_fd is open. */
+static struct err *set_emulators(struct step_ctx *c, const struct sandbox *sb, int *ret_fd)
+{
+    AUTO_FREE char *archs = NULL;
+
+    if (!c->s->emulators || !sb->can_run)
+        return NULL;
+    TRY(err_wrap(sandbox_emulate(c->s->emulators, &archs, ret_fd), "cannot use PLUGIN_EMULATORS"));
+    progress_line(&c->printer, "emulators: %s, in %s", archs, c->s->emulators);
+    return NULL;
+}
+
 static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
 {
     struct step_ctx *c = ctx;
     AUTO(store_close) struct store *store = NULL;
     AUTO(wire_net_free) struct wire_net *net = NULL;
     AUTO(snapshotter_free) struct snapshotter *sn = NULL;
+    AUTO_CLOSE int emulators_fd = -1;
 
+    TRY(set_emulators(c, sb, &emulators_fd));
     TRY(wire_net(c->s, sb->cancel, &net));
     c->net = net;
     TRY(wire_store(c->state_dir, &store));

@@ -21,8 +21,9 @@ static struct err *foreign_format(const char *what, const char *arch)
 {
     return err_hint(err_new(ERR_COMMAND, "%s is a program for %s, this node runs %s and has no emulator for it", what,
                             arch, program_host_arch()),
-                    "Compile for %s in a stage on the node's own platform (FROM --platform=$BUILDPLATFORM), or have an "
-                    "emulator registered on the node (binfmt_misc with the flag F, as qemu-user-static does).",
+                    "Compile for %s in a stage on the node's own platform (FROM --platform=$BUILDPLATFORM), have an "
+                    "emulator registered on the node (binfmt_misc with the flag F, as qemu-user-static does), or "
+                    "give the step emulators of its own.",
                     arch);
 }
 

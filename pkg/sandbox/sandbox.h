@@ -44,6 +44,12 @@ MUST_USE struct err *sandbox_enter(const struct sandbox_opts *opts,
  * YAML would change it. */
 struct err *sandbox_no_run(const struct sandbox *sb);
 
+/* From now on commands of other machines run in qemu's user emulators (static ones, qemu-ARCH-static or qemu-ARCH in
+ * `dir`), for this build alone, as long as *ret_fd is open. *ret_archs: for which, as images name them (the caller
+ * frees). ERR_POD: the kernel has one binfmt_misc for the whole node (before Linux 6.7); ERR_SETTING: no emulator
+ * there, or one that cannot be used. What the node has registered counts no more. */
+MUST_USE struct err *sandbox_emulate(const char *dir, char **ret_archs, int *ret_fd);
+
 enum run_network { RUN_NETWORK_DEFAULT, RUN_NETWORK_NONE };
 
 enum run_mount_kind {

@@ -34,6 +34,7 @@ struct settings {
     char *context_sub_path;     /* as given */
     struct strs build_args;     /* NAME=VALUE, or NAME alone (then the value of our environment) */
     struct strs labels;         /* NAME=VALUE */
+    char *emulators;            /* a directory, or NULL */
     struct strs platforms;      /* valid, no duplicates */
     struct strs build_contexts; /* NAME=PLACE: a directory that exists, or a scheme and more */
     struct run_secret *run_secrets;

@@ -56,6 +56,10 @@ const struct setting settings_table[] = {
       HELP("The platforms to build for: OS/ARCHITECTURE[/VARIANT]. Several give an image index (in Docker's format a "
            "manifest "
            "list) of one image each. Default: what the base image is for; images are chosen for this machine's.") },
+    { NAMES("PLUGIN_EMULATORS"), TEXT, PLACE(emulators),
+      HELP("A directory with static emulators of qemu (qemu-aarch64-static and so on), in which RUN executes programs "
+           "of "
+           "other architectures. Needs Linux 6.7 on the node. Default: what the node has registered.") },
     { NAMES("PLUGIN_BUILD_CONTEXTS"), LIST, PLACE(build_contexts),
       HELP("Named contexts for FROM, --from and from=: NAME=PLACE. A place is a directory, docker-image://REFERENCE, "
            "oci-layout://DIRECTORY[:TAG][@DIGEST] or the https address of an archive.") },

@@ -20,34 +20,35 @@
 #define LE32 ELFCLASS32, ELFDATA2LSB
 #define BE32 ELFCLASS32, ELFDATA2MSB
 
-/* uname: what uname(2) calls a kernel for it; narrow: what that kernel runs besides. */
-static const struct {
-    uint16_t machine;
-    unsigned char class, data;
-    const char *arch, *uname, *narrow;
-} machines[] = {
-    { EM_X86_64, LE64, "amd64", "x86_64", "386" },
-    { EM_386, LE32, "386", "i686", NULL },
-    { EM_AARCH64, LE64, "arm64", "aarch64", "arm" },
-    { EM_ARM, LE32, "arm", "armv7l", NULL },
-    { EM_ARM, BE32, "armbe", "armv7b", NULL },
-    { EM_PPC64, LE64, "ppc64le", "ppc64le", NULL },
-    { EM_PPC64, BE64, "ppc64", "ppc64", "ppc" },
-    { EM_PPC, BE32, "ppc", "ppc", NULL },
-    { EM_S390, BE64, "s390x", "s390x", "s390" },
-    { EM_S390, BE32, "s390", "s390", NULL },
-    { EM_RISCV, LE64, "riscv64", "riscv64", NULL },
-    { EM_RISCV, LE32, "riscv", "riscv32", NULL },
-    { EM_LOONGARCH, LE64, "loong64", "loongarch64", NULL },
-    { EM_MIPS, LE64, "mips64le", NULL, NULL }, /* uname does not tell the byte order */
-    { EM_MIPS, BE64, "mips64", "mips64", "mips" },
-    { EM_MIPS, LE32, "mipsle", NULL, NULL },
-    { EM_MIPS, BE32, "mips", "mips", NULL },
-    { EM_SPARCV9, BE64, "sparc64", "sparc64", "sparc" },
-    { EM_SPARC, BE32, "sparc", "sparc", NULL },
+static const struct program_machine machines[] = {
+    { EM_X86_64, LE64, "amd64", "x86_64", "386", "x86_64" },
+    { EM_386, LE32, "386", "i686", NULL, "i386" },
+    { EM_AARCH64, LE64, "arm64", "aarch64", "arm", "aarch64" },
+    { EM_ARM, LE32, "arm", "armv7l", NULL, "arm" },
+    { EM_ARM, BE32, "armbe", "armv7b", NULL, "armeb" },
+    { EM_PPC64, LE64, "ppc64le", "ppc64le", NULL, "ppc64le" },
+    { EM_PPC64, BE64, "ppc64", "ppc64", "ppc", "ppc64" },
+    { EM_PPC, BE32, "ppc", "ppc", NULL, "ppc" },
+    { EM_S390, BE64, "s390x", "s390x", "s390", "s390x" },
+    { EM_S390, BE32, "s390", "s390", NULL, NULL },
+    { EM_RISCV, LE64, "riscv64", "riscv64", NULL, "riscv64" },
+    { EM_RISCV, LE32, "riscv", "riscv32", NULL, "riscv32" },
+    { EM_LOONGARCH, LE64, "loong64", "loongarch64", NULL, "loongarch64" },
+    { EM_MIPS, LE64, "mips64le", NULL, NULL, "mips64el" }, /* uname does not tell the byte order */
+    { EM_MIPS, BE64, "mips64", "mips64", "mips", "mips64" },
+    { EM_MIPS, LE32, "mipsle", NULL, NULL, "mipsel" },
+    { EM_MIPS, BE32, "mips", "mips", NULL, "mips" },
+    { EM_SPARCV9, BE64, "sparc64", "sparc64", "sparc", "sparc64" },
+    { EM_SPARC, BE32, "sparc", "sparc", NULL, "sparc" },
 };
 
 #define COUNT (sizeof(machines) / sizeof(machines[0]))
+
+const struct program_machine *program_machines(size_t *ret_n)
+{
+    *ret_n = COUNT;
+    return machines;
+}
 
 static const char *elf_arch(const unsigned char *head)
 {

@@ -1,8 +1,10 @@
 """The base images: small ones written here from Debian's busybox-static, and a Debian one by mmdebstrap (kept in build/cache)."""
 import os
+import shutil
 import subprocess
 import struct
 
+from lib import program
 from lib.image import Image, Index, Layer
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,6 +41,22 @@ def busybox(layers=(), config=None, oci=True, platform="amd64"):
 def multi_arch():
     """/arch tells them apart. All have the programs of this machine, so that a RUN works in each."""
     return Index([busybox([Layer().add("arch", (p + "\n").encode()).bytes()], platform=p) for p in ("amd64", "arm64", "arm/v7")])
+
+
+def foreign():
+    """All programs are for s390, which no node is and nobody emulates: whatever is registered here, they cannot run."""
+    layer = Layer().add("bin", kind="dir").add("bin/sh", program.s390(), mode=0o755)
+    return Image([layer.add("script", b"#!/bin/sh\n", mode=0o755).bytes()], {"Env": [PATH]}, platform="s390")
+
+
+def emulated():
+    """The only program is for arm64; where it can be run."""
+    if not shutil.which("qemu-aarch64-static"):
+        raise OSError("there is no qemu-aarch64-static (package qemu-user-static)")
+    if tuple(int(n) for n in os.uname().release.split("-")[0].split(".")[:2]) < (6, 7):
+        raise OSError("emulators for one user namespace need Linux 6.7")
+    layer = Layer().add("bin", kind="dir").add("bin/sh", program.arm64(), mode=0o755)
+    return Image([layer.bytes()], {"Env": [PATH]}, platform="arm64")
 
 
 def odd_layer():
@@ -129,6 +147,8 @@ MAKERS = {
     "nobody": lambda: Image([Layer().add("f", b"f\n").bytes()], {}),
     "many": lambda: busybox(many_layers()),
     "multi-arch": multi_arch,
+    "foreign": foreign,
+    "emulated": emulated,
     "onbuild": lambda: busybox(config={"OnBuild": ["RUN echo triggered > /triggered", "LABEL from=parent"]}),
     "onbuild-arch": lambda: busybox(config={"OnBuild": ["ARG TARGETARCH", "RUN echo $TARGETARCH > /for"]}),
     "config": lambda: busybox(config={"User": "app", "WorkingDir": "/home/app", "Entrypoint": ["/bin/echo"], "Cmd": ["base"],
