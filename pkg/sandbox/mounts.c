@@ -33,6 +33,13 @@ static struct err *mount_refused(int errnum, const char *what)
 
 /* ---- mount points ---- */
 
+/* The system's own mount points stay in an image that has none, as BuildKit's runtime leaves them: whoever starts the
+ * image needs them, too. */
+static bool stays(const char *path)
+{
+    return strcmp(path, "/proc") == 0 || strcmp(path, "/sys") == 0 || strcmp(path, "/dev") == 0;
+}
+
 static struct err *report_made(const struct mounter *m, int fd, const char *path)
 {
     AUTO(buf_release) struct buf out = BUF_INIT;
@@ -70,7 +77,7 @@ static struct err *make_node(const struct mounter *m, int dir_fd, const char *na
     if (fd < 0)
         return err_sys(errno, "cannot make the mount point '%s'", path);
     (void)utimensat(dir_fd, ".", times, 0);
-    return report_made(m, fd, path);
+    return stays(path) ? NULL : report_made(m, fd, path);
 }
 
 static struct err *mount_point(const struct mounter *m, const char *path, bool is_dir, int links, int *ret_fd);

@@ -531,9 +531,8 @@ static struct err *check_no_traces(const struct sandbox *sb, void *ctx)
         .mounts = mounts,
         .n_mounts = 5,
     };
-    static const char *const absent[] = {
-        "/proc", "/sys", "/dev", "/etc/hosts", "/etc/resolv.conf", "/new", "/scratch"
-    };
+    static const char *const absent[] = { "/etc/hosts", "/etc/resolv.conf", "/new", "/scratch", "/dev/inner" };
+    static const char *const kept[] = { "/proc", "/sys", "/dev" };
     AUTO(buf_release) struct buf out = BUF_INIT;
     struct timespec root_before[2], etc_before[2], root_after[2], etc_after[2];
     struct run_result result;
@@ -549,6 +548,9 @@ static struct err *check_no_traces(const struct sandbox *sb, void *ctx)
     for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
         if (is_there(absent[i]))
             return err_new(ERR_BUG, "'%s' is still there", absent[i]);
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+        if (!is_there(kept[i]))
+            return err_new(ERR_BUG, "'%s' is not there any more", kept[i]);
     CHECK(same_time(&root_before[0], &root_after[0]) && root_before[1].tv_sec == root_after[1].tv_sec);
     CHECK(same_time(&etc_before[0], &etc_after[0]));
     return NULL;
