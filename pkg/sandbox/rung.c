@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "sandbox/caps_priv.h"
+#include "sandbox/subid_priv.h"
 #include "sys/file.h"
 
 #include <fcntl.h>
@@ -25,6 +26,13 @@
     "with a profile that allows unshare, mount, umount2, pivot_root, chroot and sethostname beside the runtime's "     \
     "defaults, or "                                                                                                    \
     "'seccompProfile: {type: Unconfined}'."
+#define YAML_IDS                                                                                                       \
+    "For a range of ids: 'hostUsers: false' for the pod with 'runAsUser: 0', or 'runAsUser: 0' with 'capabilities: "   \
+    "{add: [SETUID, SETGID, SETFCAP]}' in the container's securityContext."
+#define YAML_PROC "In the container's securityContext 'procMount: Unmasked', or 'privileged: true'."
+#define YAML_ADMIN                                                                                                     \
+    "In the container's securityContext 'privileged: true', or 'capabilities: {add: [SYS_ADMIN]}' with 'runAsUser: "   \
+    "0'."
 #define YAML_APPARMOR                                                                                                  \
     "In the container's securityContext use 'appArmorProfile: {type: Unconfined}', or Localhost with a profile that "  \
     "allows mount."
@@ -122,16 +130,55 @@ static struct err *probe_full(struct rung_plan *ret)
     struct id_map have_uids, have_gids;
 
     if (!raise_caps(CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID)))
-        return err_new(ERR_POD, "no capability to map a range of ids (SETUID, SETGID)");
+        return err_hint(err_new(ERR_POD, "no capability to map a range of ids (SETUID, SETGID)"), YAML_IDS);
     bool zero = raise_caps(CAP_BIT(CAP_SETFCAP));
     TRY(read_map("/proc/self/uid_map", &have_uids));
     TRY(read_map("/proc/self/gid_map", &have_gids));
     id_map_full(&have_uids, geteuid(), zero, &ret->uids);
     id_map_full(&have_gids, getegid(), zero, &ret->gids);
     if (ret->uids.ids < ENOUGH_IDS || ret->gids.ids < ENOUGH_IDS)
+        return err_hint(err_new(ERR_POD, "the pod's own user namespace has only %u user ids and %u group ids",
+                                ret->uids.ids, ret->gids.ids),
+                        "The kubelet's user namespaces have 65536 ids a pod: 'hostUsers: false'.");
+    return NULL;
+}
+
+static struct err *probe_helper(struct rung_plan *ret)
+{
+    TRY(subid_find(&ret->uids, &ret->gids));
+    if (ret->uids.ids < ENOUGH_IDS || ret->gids.ids < ENOUGH_IDS)
+        return err_hint(
+            err_new(ERR_POD, "the subordinate ids are only %u user ids and %u group ids", ret->uids.ids, ret->gids.ids),
+            "Grant 65536 of each in /etc/subuid and /etc/subgid.");
+    return NULL;
+}
+
+/* What a RUN's own root has, and what the builder needs to make one. */
+#define ADMIN_CAPS                                                                                                     \
+    (CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_CHOWN) |                         \
+     CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_SYS_CHROOT))
+
+static uint32_t count_ids(const struct id_map *map)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < map->n; i++)
+        n += map->items[i].count;
+    return n < ID_RANGE ? (uint32_t)n : ID_RANGE;
+}
+
+static struct err *probe_privileged(struct rung_plan *ret)
+{
+    if (!raise_caps(ADMIN_CAPS))
+        return err_hint(err_new(ERR_POD, "no capability to mount (SYS_ADMIN and those of a container's root)"),
+                        YAML_ADMIN);
+    TRY(read_map("/proc/self/uid_map", &ret->uids));
+    TRY(read_map("/proc/self/gid_map", &ret->gids));
+    ret->uids.ids = count_ids(&ret->uids);
+    ret->gids.ids = count_ids(&ret->gids);
+    if (ret->uids.ids < ENOUGH_IDS || ret->gids.ids < ENOUGH_IDS)
         return err_new(ERR_POD, "the pod's own user namespace has only %u user ids and %u group ids", ret->uids.ids,
                        ret->gids.ids);
-    ret->written_by_parent = true;
     return NULL;
 }
 
@@ -195,6 +242,19 @@ static struct err *enter_full(const struct rung_plan *plan, int sync_fd)
     return NULL;
 }
 
+/* No user namespace of our own: what keeps a RUN from the builder is its pid namespace, and that it keeps nothing but a
+ * container's usual capabilities. */
+static struct err *enter_privileged(const struct rung_plan *plan, int sync_fd)
+{
+    (void)plan;
+    (void)sync_fd;
+    if (unshare(CLONE_NEWNS) < 0)
+        return unshare_error(errno);
+    if (setresgid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresuid(0, 0, 0) < 0)
+        return err_sys(errno, "cannot become user 0");
+    return NULL;
+}
+
 static struct err *enter_single(const struct rung_plan *plan, int sync_fd)
 {
     (void)sync_fd;
@@ -225,10 +285,31 @@ static struct err *enter_none(const struct rung_plan *plan, int sync_fd)
     return NULL;
 }
 
+/* ---- who writes the maps ---- */
+
+static struct err *write_own_maps(const struct rung_plan *plan, pid_t child)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)child);
+    TRY(write_id_map(path, &plan->uids));
+    (void)snprintf(path, sizeof(path), "/proc/%d/gid_map", (int)child);
+    return write_id_map(path, &plan->gids);
+}
+
+static struct err *have_maps_written(const struct rung_plan *plan, pid_t child)
+{
+    return subid_write_maps(child, &plan->uids, &plan->gids);
+}
+
+/* A user namespace of our own comes before none: it is one more wall around a RUN. */
 static const struct rung rungs[] = {
-    { "full", "a range of ids is mapped", OWNER_REAL, true, probe_full, enter_full },
-    { "single", "one id is mapped, owners are recorded", OWNER_RECORDED, true, probe_single, enter_single },
-    { "none", "no namespaces: no RUN", OWNER_RECORDED, false, probe_none, enter_none },
+    { "full", "a range of ids is mapped", OWNER_REAL, true, false, probe_full, enter_full, write_own_maps },
+    { "helper", "newuidmap maps a range of ids", OWNER_REAL, true, false, probe_helper, enter_full, have_maps_written },
+    { "privileged", "the pod's own ids and mounts", OWNER_REAL, true, true, probe_privileged, enter_privileged, NULL },
+    { "single", "one id is mapped, owners are recorded", OWNER_RECORDED, true, false, probe_single, enter_single,
+      NULL },
+    { "none", "no namespaces: no RUN", OWNER_RECORDED, false, false, probe_none, enter_none, NULL },
 };
 #define N_RUNGS (sizeof(rungs) / sizeof(rungs[0]))
 
@@ -240,22 +321,12 @@ struct err *rung_enter(const struct rung_plan *plan, int sync_fd)
     return NULL;
 }
 
-static struct err *write_maps_of(const struct rung_plan *plan, pid_t child)
-{
-    char path[64];
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)child);
-    TRY(write_id_map(path, &plan->uids));
-    (void)snprintf(path, sizeof(path), "/proc/%d/gid_map", (int)child);
-    return write_id_map(path, &plan->gids);
-}
-
 struct err *rung_serve_maps(const struct rung_plan *plan, pid_t child, int sync_fd)
 {
     char request;
     ssize_t n;
 
-    if (!plan->written_by_parent)
+    if (!plan->rung->write_maps)
         return NULL;
     /* A child that failed before asking may have put its report here, or hung up. */
     do
@@ -263,7 +334,7 @@ struct err *rung_serve_maps(const struct rung_plan *plan, pid_t child, int sync_
     while (n < 0 && errno == EINTR);
     if (n != 1 || request != MAP_REQUEST || read(sync_fd, &request, 1) != 1)
         return NULL;
-    struct err *result = write_maps_of(plan, child);
+    struct err *result = plan->rung->write_maps(plan, child);
     struct err *sent = err_write(sync_fd, result);
     err_free(result);
     return sent;
@@ -300,8 +371,12 @@ static _Noreturn void trial_main(const struct rung_plan *plan, int fd)
 
     if (!e && mounts)
         e = try_mounts();
-    err_free(err_write(fd, e));
     fresh = !e && mounts && can_mount_proc() ? 'y' : 'n';
+    if (!e && plan->rung->needs_proc && fresh == 'n')
+        e = err_hint(
+            err_new(ERR_POD, "without a user namespace of its own a RUN needs its own /proc, which this pod refuses"),
+            YAML_PROC);
+    err_free(err_write(fd, e));
     (void)!write(fd, &fresh, 1);
     _exit(0);
 }
@@ -351,13 +426,25 @@ static struct err *choose_named(const char *name, struct rung_plan *ret_plan, ch
         *ret_why = xasprintf("%s (%s), as asked for", name, rungs[i].what);
         return NULL;
     }
-    return err_hint(err_new(ERR_SETTING, "unknown sandbox '%s'", name), "Sandboxes are auto, full, single and none.");
+    return err_hint(err_new(ERR_SETTING, "unknown sandbox '%s'", name),
+                    "Sandboxes are auto, full, helper, privileged, single and none.");
 }
 
 /* The innermost line that still says something by itself. */
 static void note_refusal(struct buf *out, const struct rung *r, const struct err *e)
 {
     buf_printf(out, "%s%s: %s", out->len ? "; " : "", r->name, err_message(e));
+}
+
+const struct rung *rung_table(size_t *ret_n)
+{
+    *ret_n = N_RUNGS;
+    return rungs;
+}
+
+struct err *rung_try(const struct rung *r, struct rung_plan *ret_plan)
+{
+    return try_rung(r, ret_plan);
 }
 
 struct err *rung_choose(const char *name, struct rung_plan *ret_plan, char **ret_why, struct err **ret_refusal)

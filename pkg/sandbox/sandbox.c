@@ -57,6 +57,11 @@ struct child_start {
     sigset_t old_mask;
 };
 
+static uint32_t ids_of(const struct rung_plan *p)
+{
+    return p->uids.ids < p->gids.ids ? p->uids.ids : p->gids.ids;
+}
+
 static struct err *build_in_namespaces(const struct child_start *start)
 {
     struct cancel *cancel = NULL;
@@ -74,7 +79,7 @@ static struct err *build_in_namespaces(const struct child_start *start)
         .rung = start->plan->rung->name,
         .describe = start->why,
         .owners = start->plan->rung->owners,
-        .n_ids = start->plan->uids.ids < start->plan->gids.ids ? start->plan->uids.ids : start->plan->gids.ids,
+        .n_ids = ids_of(start->plan),
         .fresh_proc = start->plan->fresh_proc,
         .can_run = start->plan->rung->namespaces,
         .refusal = start->refusal,
@@ -298,6 +303,35 @@ struct err *sandbox_no_run(const struct sandbox *sb)
         return err_hint(err_new(ERR_POD, "the sandbox '%s' can run no command", sb->rung),
                         "It was asked for with COPYUP_SANDBOX: 'auto' takes the best that the pod allows.");
     return err_wrap(copy_of(sb->refusal), "this pod can run no command: no sandbox works");
+}
+
+void sandbox_survey(struct sandbox_trial **ret_trials, size_t *ret_n)
+{
+    size_t n;
+    const struct rung *rungs = rung_table(&n);
+    struct sandbox_trial *trials = xcalloc(n, sizeof(*trials));
+
+    for (size_t i = 0; i < n; i++) {
+        struct rung_plan plan = { 0 };
+        struct err *refusal = rung_try(&rungs[i], &plan);
+
+        trials[i] = (struct sandbox_trial){ .name = rungs[i].name,
+                                            .what = rungs[i].what,
+                                            .refusal = refusal,
+                                            .owners = rungs[i].owners,
+                                            .can_run = rungs[i].namespaces,
+                                            .fresh_proc = !refusal && plan.fresh_proc,
+                                            .n_ids = refusal ? 0 : ids_of(&plan) };
+    }
+    *ret_trials = trials;
+    *ret_n = n;
+}
+
+void sandbox_trials_free(struct sandbox_trial *trials, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        err_free(trials[i].refusal);
+    free(trials);
 }
 
 struct err *sandbox_enter(const struct sandbox_opts *opts, struct err *(*build)(const struct sandbox *sb, void *ctx),

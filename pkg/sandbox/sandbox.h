@@ -17,13 +17,14 @@
 #include <stdint.h>
 
 struct sandbox_opts {
-    const char *rung; /* "auto", or the name of one: "full", "single", "none" (COPYUP_SANDBOX); impossible: ERR_POD */
+    const char
+        *rung; /* "auto", or the name of one (COPYUP_SANDBOX; sandbox_survey() lists them); impossible: ERR_POD */
     int64_t deadline_ms; /* CLOCK_MONOTONIC milliseconds; INT64_MAX = none */
 };
 
 /* What the child is told; borrowed for its lifetime. */
 struct sandbox {
-    const char *rung;       /* "full", "single", "none" */
+    const char *rung;       /* "full", "helper", "privileged", "single", "none" */
     const char *describe;   /* one line for the log: which rung and why not a better one */
     enum owner_mode owners; /* OWNER_REAL with a full range, else OWNER_RECORDED */
     uint32_t n_ids;         /* ids 0..n_ids-1 are mapped */
@@ -32,6 +33,18 @@ struct sandbox {
     const struct err *refusal;
     struct cancel *cancel; /* raised by TERM/INT (forwarded by the parent) and by the deadline */
 };
+
+/* What each rung needs and why this pod does not give it, best first: for a report. */
+struct sandbox_trial {
+    const char *name, *what; /* static */
+    struct err *refusal;     /* NULL: it works */
+    enum owner_mode owners;
+    bool can_run, fresh_proc; /* as in struct sandbox */
+    uint32_t n_ids;
+};
+/* Tries all of them, as sandbox_enter() does until one works; ends and leaves nothing behind. */
+void sandbox_survey(struct sandbox_trial **ret_trials, size_t *ret_n);
+void sandbox_trials_free(struct sandbox_trial *trials, size_t n);
 
 /* Runs build(sb, ctx) in the namespaces; its error travels back as the return value here. The parent never prints. At
  * the end nothing that the build started is alive. On TERM or INT, or at the deadline, the child's cancel is raised; a

@@ -7,6 +7,7 @@
 #include "sandbox/caps_priv.h"
 #include "sandbox/idmap_priv.h"
 #include "sandbox/orders_priv.h"
+#include "sandbox/subid_priv.h"
 #include "sys/file.h"
 #include "sys/proc.h"
 
@@ -15,12 +16,14 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -136,9 +139,10 @@ static int remove_fixture(void **state)
 
 struct context {
     const char *name, *rung;
-    bool two_caps; /* as user 1000 with CAP_SETUID and CAP_SETGID permitted, as a file with "=p" gives them */
-    bool ordinary; /* as user 1000, no capability, no new privileges: else as we are */
-    bool no_fresh; /* pretend that the pod's /proc is masked */
+    bool two_caps;    /* as user 1000 with CAP_SETUID and CAP_SETGID permitted, as a file with "=p" gives them */
+    bool ordinary;    /* as user 1000, no capability, no new privileges: else as we are */
+    bool subordinate; /* as user 1000 to whom /etc/subuid grants a range */
+    bool no_fresh;    /* pretend that the pod's /proc is masked */
     struct err *(*build)(const struct sandbox *sb, void *ctx);
     void *arg;
     int64_t deadline_ms;
@@ -192,6 +196,30 @@ static void keep_two_caps(void)
         _exit(99);
 }
 
+static void cover_file(const char *path, const char *text)
+{
+    char copy[] = "/tmp/test_sandbox.file.XXXXXX";
+    int fd = mkstemp(copy);
+
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || fchmod(fd, 0644) < 0 || close(fd) < 0 ||
+        (access(path, F_OK) < 0 && close(creat(path, 0644)) < 0) || mount(copy, path, NULL, MS_BIND, NULL) < 0 ||
+        unlink(copy) < 0)
+        _exit(99);
+}
+
+/* An image with the package uidmap, and a user in its files. */
+static void grant_subordinate_ids(void)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        _exit(99);
+    cover_file("/etc/passwd", "root:x:0:0::/:/bin/sh\nbuilder:x:1000:1000::/:/bin/sh\n");
+    cover_file("/etc/subuid", "other:200000:65536\nbuilder:300000:65536\n");
+    cover_file("/etc/subgid", "1000:400000:1000\nbuilder:500000:65536\n");
+    if (setgroups(0, NULL) < 0 || setresgid(ORDINARY, ORDINARY, ORDINARY) < 0 ||
+        setresuid(ORDINARY, ORDINARY, ORDINARY) < 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+        _exit(99);
+}
+
 static struct err *enter_context(const struct context *c)
 {
     const struct sandbox_opts opts = { c->rung, c->deadline_ms ? c->deadline_ms : INT64_MAX };
@@ -214,6 +242,8 @@ static pid_t start_context(const struct context *c, int *ret_report_fd)
             drop_everything();
         if (c->two_caps)
             keep_two_caps();
+        if (c->subordinate)
+            grant_subordinate_ids();
         struct err *e = enter_context(c);
         _exit(err_write(report[1], e) ? 1 : 0);
     }
@@ -242,6 +272,8 @@ static struct err *run_context(const struct context *c)
 static const struct context contexts[] = {
     { .name = "full, own /proc", .rung = "full" },
     { .name = "full, the pod's /proc", .rung = "full", .no_fresh = true },
+    { .name = "helper, own /proc", .rung = "helper", .subordinate = true },
+    { .name = "privileged, own /proc", .rung = "privileged" },
     { .name = "single as root, own /proc", .rung = "single" },
     { .name = "single as user, own /proc", .rung = "single", .ordinary = true },
     { .name = "single as user, the pod's /proc", .rung = "single", .ordinary = true, .no_fresh = true },
@@ -258,7 +290,7 @@ static void in_contexts(struct err *(*build)(const struct sandbox *, void *), vo
 
         c.build = build;
         c.arg = arg;
-        chown_fixture(c.ordinary ? ORDINARY : 0);
+        chown_fixture(c.ordinary || c.subordinate ? ORDINARY : 0);
         struct err *e = run_context(&c);
         if (e) {
             print_error("%s:\n", c.name);
@@ -474,16 +506,27 @@ static void assert_no_error(struct err *e)
     assert_null(e);
 }
 
-/* As root, and as a user whose range is pieced together from two extents; with an own /proc and without. */
+/* As root, as a user whose range is pieced together from two extents, by newuidmap, and with the pod's own ids; with an
+ * own /proc and without. */
 static void test_real_ids(void **state)
 {
-    (void)state;
-    for (int i = 0; i < 4; i++) {
-        const struct context c = {
-            .name = "full", .rung = "full", .two_caps = i >= 2, .no_fresh = i % 2 == 1, .build = check_real_ids
-        };
+    static const struct context real[] = {
+        { .name = "root", .rung = "full" },
+        { .name = "root, the pod's /proc", .rung = "full", .no_fresh = true },
+        { .name = "two extents", .rung = "full", .two_caps = true },
+        { .name = "two extents, the pod's /proc", .rung = "full", .two_caps = true, .no_fresh = true },
+        { .name = "newuidmap", .rung = "helper", .subordinate = true },
+        { .name = "newuidmap, the pod's /proc", .rung = "helper", .subordinate = true, .no_fresh = true },
+        { .name = "privileged", .rung = "privileged" },
+    };
 
-        chown_fixture(c.two_caps ? ORDINARY : 0);
+    (void)state;
+    for (size_t i = 0; i < sizeof(real) / sizeof(real[0]); i++) {
+        struct context c = real[i];
+
+        c.build = check_real_ids;
+        chown_fixture(c.two_caps || c.subordinate ? ORDINARY : 0);
+        print_message("%s\n", c.name);
         assert_no_error(run_context(&c));
     }
 }
@@ -887,7 +930,7 @@ static void test_terminated(void **state)
         int report_fd;
 
         c.build = build_sleeping;
-        chown_fixture(c.ordinary ? ORDINARY : 0);
+        chown_fixture(c.ordinary || c.subordinate ? ORDINARY : 0);
         pid_t pid = start_context(&c, &report_fd);
         assert_true(wait_until(true, marker, 20000));
         assert_int_equal(kill(pid, i % 2 ? SIGINT : SIGTERM), 0);
@@ -907,7 +950,7 @@ static void test_deadline(void **state)
 
         c.build = build_sleeping;
         c.deadline_ms = proc_now_ms() + 700;
-        chown_fixture(c.ordinary ? ORDINARY : 0);
+        chown_fixture(c.ordinary || c.subordinate ? ORDINARY : 0);
         struct err *e = run_context(&c);
         assert_non_null(e);
         assert_int_equal(err_kind(e), ERR_TIMEOUT);
@@ -926,7 +969,7 @@ static void test_parent_killed(void **state)
         int report_fd;
 
         c.build = build_sleeping;
-        chown_fixture(c.ordinary ? ORDINARY : 0);
+        chown_fixture(c.ordinary || c.subordinate ? ORDINARY : 0);
         pid_t pid = start_context(&c, &report_fd);
         assert_true(wait_until(true, marker, 20000));
         assert_int_equal(kill(pid, SIGKILL), 0);
@@ -1121,7 +1164,8 @@ static void test_choice(void **state)
         const char *expected;
         int exit_code;
     } choices[] = {
-        { "auto", false, "full", 0 }, { "auto", true, "single", 0 },   { "full", true, NULL, 71 },
+        { "auto", false, "full", 0 }, { "auto", true, "single", 0 },    { "full", true, NULL, 71 },
+        { "helper", true, NULL, 71 }, { "privileged", true, NULL, 71 }, { "privileged", false, "privileged", 0 },
         { "none", true, "none", 0 },  { "nonsense", false, NULL, 64 },
     };
 
@@ -1184,6 +1228,36 @@ static void test_id_maps(void **state)
         assert_string_equal(buf_str(&text), maps[i].map);
         assert_int_equal(map.ids, maps[i].ids);
     }
+}
+
+static void test_subordinate_ids(void **state)
+{
+    static const struct {
+        const char *name, *text, *user, *map;
+    } files[] = {
+        { "by name", "a:100000:65536\nme:200000:1000\n", "me", "0 7 1\n1 200000 1000\n" },
+        { "by number", "1000:5:6\n", NULL, "0 7 1\n1 5 6\n" },
+        { "several, cut at the range", "me:100:10\nx\nme:200:4294967000\n", "me", "0 7 1\n1 100 10\n11 200 65525\n" },
+        { "not a prefix", "mean:1:2\n:3:4\n", "me", "0 7 1\n" },
+        { "no numbers", "me:x:2\nme:1:\nme:-1:4\nme:1\nme\nme:99999999999:1\nme:4294967295:9\nme:4294967296:1", "me",
+          "0 7 1\n" },
+        { "no end of line", "me:1:2", "me", "0 7 1\n1 1 2\n" },
+        { "empty", "", "me", "0 7 1\n" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        AUTO(buf_release) struct buf out = BUF_INIT;
+        struct id_map map;
+
+        subid_map(files[i].text, files[i].user, 1000, 7, &map);
+        id_map_format(&map, &out);
+        if (strcmp(buf_str(&out), files[i].map) != 0)
+            fail_msg("%s: %s", files[i].name, buf_str(&out));
+    }
+    AUTO_FREE char *name = subid_user_name("root:x:0:0::/:\nme:x:1000:5::/:\n", 1000);
+    assert_string_equal(name, "me");
+    assert_null(subid_user_name("root:x:0:0\n:x:1000:\nx:1000\n", 1000));
 }
 
 static void test_id_map_texts(void **state)
@@ -1260,6 +1334,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest pure[] = {
         cmocka_unit_test(test_id_maps),
         cmocka_unit_test(test_id_map_texts),
+        cmocka_unit_test(test_subordinate_ids),
         cmocka_unit_test(test_orders),
     };
     const struct CMUnitTest tests[] = {
