@@ -2,6 +2,7 @@
  * environment; pkg/README.md is the map. */
 #include "base/err.h"
 #include "base/log.h"
+#include "check.h"
 #include "lint.h"
 #include "sandbox/sandbox.h"
 #include "settings/settings.h"
@@ -17,6 +18,7 @@ static int usage(void)
     printf("copyup %s: builds a Dockerfile without privilege and pushes the image.\n\n"
            "  copyup              runs the step that the environment describes\n"
            "  copyup lint         checks a Dockerfile without building it: copyup lint --help\n"
+           "  copyup check        says what this pod allows a build, and what to grant: copyup check --help\n"
            "  copyup settings     prints every setting as Markdown\n"
            "  copyup --help       this text and every setting\n"
            "  copyup --version    the version\n\n",
@@ -75,6 +77,8 @@ int main(int argc, char **argv)
         sandbox_inner_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "lint") == 0)
         return lint_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "check") == 0)
+        return check_main(argc - 1, argv + 1);
     for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run();

@@ -142,11 +142,23 @@ static bool parse_u64(const char *text, uint64_t *ret)
     return true;
 }
 
+/* The same file in both versions. */
+static void read_pids(const char *dir, void *ctx)
+{
+    struct limits *l = ctx;
+    char text[SMALL_FILE];
+    uint64_t n;
+
+    if (read_file_of(dir, "pids.max", text) && parse_u64(text, &n) && n < l->pids_max)
+        l->pids_max = n;
+}
+
 static void read_v2(const char *dir, void *ctx)
 {
     char text[SMALL_FILE];
     uint64_t n;
 
+    read_pids(dir, ctx);
     if (read_file_of(dir, "memory.max", text) && parse_u64(text, &n))
         lower_memory(ctx, n);
     if (!read_file_of(dir, "cpu.max", text) || !parse_u64(text, &n) || n > INT64_MAX)
@@ -210,6 +222,7 @@ static char *v1_mount(const char *root, const char *const *names)
 }
 
 static const char *const v1_memory_names[] = { "memory", NULL };
+static const char *const v1_pids_names[] = { "pids", NULL };
 static const char *const v1_cpu_names[] = { "cpu", "cpu,cpuacct", "cpuacct,cpu", NULL };
 
 static bool visit_v1(const char *root, const char *const *names, void (*fn)(const char *, void *), void *ctx)
@@ -233,7 +246,7 @@ static void visit_v2(const char *root, void (*fn)(const char *, void *), void *c
 
 void limits_read(const char *root, struct limits *ret_limits)
 {
-    struct limits l = { .memory_bytes = UINT64_MAX };
+    struct limits l = { .memory_bytes = UINT64_MAX, .pids_max = UINT64_MAX };
 
     count_cpus(&l);
     if (is_v2(root)) {
@@ -243,6 +256,7 @@ void limits_read(const char *root, struct limits *ret_limits)
         bool memory = visit_v1(root, v1_memory_names, read_v1_memory, &l);
         bool cpu = visit_v1(root, v1_cpu_names, read_v1_cpu, &l);
 
+        (void)visit_v1(root, v1_pids_names, read_pids, &l);
         l.version = memory || cpu ? 1 : 0;
     }
     *ret_limits = l;

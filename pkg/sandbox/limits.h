@@ -11,7 +11,8 @@ struct limits {
     uint64_t memory_bytes; /* UINT64_MAX = no limit */
     uint32_t cpu_milli;    /* 400 = "400m"; no quota: 1000 x the CPUs we may run on */
     bool cpu_limited;
-    int version; /* 2, 1, or 0: no cgroup visible */
+    uint64_t pids_max; /* processes and threads; UINT64_MAX = no limit */
+    int version;       /* 2, 1, or 0: no cgroup visible */
 };
 
 /* Never fails: what cannot be read counts as unlimited. root is "" or a directory that stands for "/" (tests). */

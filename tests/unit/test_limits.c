@@ -192,6 +192,57 @@ static void test_trees(void **state)
     assert_true(all);
 }
 
+/* The strictest of all levels counts, in either version. */
+static void test_pids(void **state)
+{
+    static const struct {
+        const char *name;
+        struct limits_case tree;
+        uint64_t expected;
+    } trees[] = {
+        { "v2",
+          { "",
+            { { CG "/cgroup.controllers", "pids" },
+              { "/proc/self/cgroup", "0::/a/b\n" },
+              { CG "/a/pids.max", "20\n" },
+              { CG "/a/b/pids.max", "max\n" } },
+            0,
+            0,
+            2,
+            0 },
+          20 },
+        { "v1",
+          { "",
+            { { "/proc/self/cgroup", "3:pids:/p\n" },
+              { CG "/pids/pids.max", "900\n" },
+              { CG "/pids/p/pids.max", "1024\n" } },
+            0,
+            0,
+            0,
+            0 },
+          900 },
+        { "none",
+          { "", { { CG "/cgroup.controllers", "pids" }, { CG "/pids.max", "max\n" } }, 0, 0, 2, 0 },
+          UINT64_MAX },
+        { "nonsense",
+          { "", { { CG "/cgroup.controllers", "pids" }, { CG "/pids.max", "-3x\n" } }, 0, 0, 2, 0 },
+          UINT64_MAX },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]); i++) {
+        char root[] = "/tmp/test_limits.XXXXXX";
+        struct limits l;
+
+        assert_non_null(mkdtemp(root));
+        write_tree(root, &trees[i].tree);
+        limits_read(root, &l);
+        assert_null(file_remove_tree(AT_FDCWD, root));
+        if (l.pids_max != trees[i].expected)
+            fail_msg("%s: %llu", trees[i].name, (unsigned long long)l.pids_max);
+    }
+}
+
 static void test_threads(void **state)
 {
     static const struct {
@@ -222,7 +273,7 @@ static void test_this_machine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_trees), cmocka_unit_test(test_threads),
-                                        cmocka_unit_test(test_this_machine) };
+                                        cmocka_unit_test(test_pids), cmocka_unit_test(test_this_machine) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
