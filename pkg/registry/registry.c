@@ -20,6 +20,7 @@ static void endpoint_free(void *p)
     free(ep->service);
     free(ep->used);
     map_free(ep->tokens);
+    map_free(ep->anonymous);
     pthread_mutex_destroy(&ep->lock);
     free(ep);
 }
@@ -155,6 +156,7 @@ static struct endpoint *endpoint_new(const char *base, const char *domain)
     ep->base = xstrdup(base);
     ep->host = xstrdup(domain);
     ep->tokens = map_new(token_free);
+    ep->anonymous = map_new(NULL);
     pthread_mutex_init(&ep->lock, NULL);
     return ep;
 }
@@ -289,6 +291,30 @@ static struct err *try_call(struct call *c, struct http_response *ret, bool *ret
     return NULL;
 }
 
+/* Credentials that have no right on a repository must not keep us from what anybody may pull. */
+static struct err *try_anonymously(struct call *c, struct http_response *refusal)
+{
+    AUTO(http_response_release) struct http_response second = { 0 };
+    bool again = false;
+
+    if (c->once || !is_ours(c->ep, refusal->url) || !token_set_anonymous(c->ep, c->scope, true))
+        return NULL;
+    struct err *e = try_call(c, &second, &again);
+    if (!e && second.status != 401 && second.status != 403) {
+        log_debug("registry", "%s: '%s' needs no credentials, and ours may not pull it", c->ep->host, c->repo);
+        http_response_release(refusal);
+        *refusal = second;
+        memset(&second, 0, sizeof(second));
+        return NULL;
+    }
+    (void)token_set_anonymous(c->ep, c->scope, false);
+    if (e && err_kind(e) != ERR_TERMINATED && err_kind(e) != ERR_TIMEOUT) {
+        err_free(e); /* what our credentials got is to be shown */
+        e = NULL;
+    }
+    return e;
+}
+
 struct err *call_perform(struct call *c, struct http_response *ret)
 {
     bool again = true;
@@ -302,7 +328,7 @@ struct err *call_perform(struct call *c, struct http_response *ret)
         if (c->taken && *c->taken > before)
             n = 0;
     }
-    return NULL;
+    return ret->status == 401 ? try_anonymously(c, ret) : NULL;
 }
 
 static struct err *refused_access(const struct call *c, const struct http_response *a, struct err *reason)

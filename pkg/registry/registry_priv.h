@@ -7,6 +7,9 @@
 
 #include <pthread.h>
 
+/* What we can read. */
+#define MEDIA_ALL MEDIA_OCI_INDEX ", " MEDIA_DOCKER_LIST ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST
+
 /* One server reached by one protocol, and what it told us about authentication. Lives as long as the registry. */
 struct endpoint {
     char *base;           /* "https://registry-1.docker.io" */
@@ -14,8 +17,9 @@ struct endpoint {
     pthread_mutex_t lock; /* of the following; held while a token is asked for, so that it is asked for once */
     enum challenge_scheme scheme;
     char *realm, *service;
-    struct map *tokens; /* scope set -> struct token */
-    char *used;         /* whose credentials were used last, as the beginning of a hint; NULL = nobody's */
+    struct map *tokens;    /* scope set -> struct token */
+    struct map *anonymous; /* scope sets that our credentials do not have, but perhaps anybody */
+    char *used;            /* whose credentials were used last, as the beginning of a hint; NULL = nobody's */
 };
 
 struct registry {
@@ -78,6 +82,9 @@ int64_t token_now_ms(void);
 /* Learns from the challenges of a 401 to a request that carried `used` (NULL = nothing), and forgets that token. False:
  * there is no challenge that we could answer. */
 bool token_learn(struct endpoint *ep, const struct http_response *a, const char *scope, const char *used);
+/* The credentials have no right to that. From now on it is asked for without any: false if it was already, or is more
+ * than a pull. `on` false: as before. */
+bool token_set_anonymous(struct endpoint *ep, const char *scope, bool on);
 void token_free(void *p);
 
 /* ---- errors.c ---- */

@@ -289,9 +289,12 @@ static struct err *fetch(struct registry *r, struct endpoint *ep, const char *re
 {
     AUTO(http_response_release) struct http_response a = { 0 };
 
+    const struct credential nobody = { 0 };
+    bool anonymous = map_get(ep->anonymous, scope) != NULL;
+
     TRY(check_realm(ep));
-    struct err *e = ask_as_known(r, ep, repo, scope, &a, ret_given);
-    if (e && is_refusal(e) && only_pull(scope) && ask_anonymously(r, ep, scope, &a)) {
+    struct err *e = anonymous ? ask_get(r, ep, scope, &nobody, &a) : ask_as_known(r, ep, repo, scope, &a, ret_given);
+    if (e && !anonymous && is_refusal(e) && only_pull(scope) && ask_anonymously(r, ep, scope, &a)) {
         err_free(e);
         e = NULL;
     }
@@ -386,6 +389,19 @@ static char *challenges_of(const struct http_response *a)
         buf_puts(&all, a->headers.items[i] + sizeof(name) - 1);
     }
     return buf_steal(&all);
+}
+
+bool token_set_anonymous(struct endpoint *ep, const char *scope, bool on)
+{
+    pthread_mutex_lock(&ep->lock);
+    bool new = ep->scheme == CHALLENGE_BEARER && ep->used &&only_pull(scope) && !map_get(ep->anonymous, scope);
+
+    if (on && new)
+        map_set(ep->anonymous, scope, ep);
+    if (!on)
+        map_remove(ep->anonymous, scope);
+    pthread_mutex_unlock(&ep->lock);
+    return new;
 }
 
 static void forget(struct endpoint *ep, const char *scope, const char *used)
