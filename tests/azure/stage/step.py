@@ -43,8 +43,8 @@ class Runner:
         os.chown(path, UID, UID)
         return path
 
-    def run(self, env, dockerfile="FROM scratch\nCOPY f /f\n", files=None, after=None, seconds=SECONDS):
-        """after(process): called once it runs."""
+    def run(self, env, dockerfile="FROM scratch\nCOPY f /f\n", files=None, after=None, seconds=SECONDS, keep=None):
+        """after(process): called once it runs. keep: a file of `out` whose bytes are in self.kept afterwards."""
         home = tempfile.mkdtemp(dir=self.folder)
         for d in ("context", "state", "out"):
             os.mkdir(os.path.join(home, d))
@@ -72,6 +72,10 @@ class Runner:
             err += "\nstill running after %d s\n" % seconds
         left = {}
         for name in os.listdir(os.path.join(home, "out")):
+            if name == keep:
+                with open(os.path.join(home, "out", name), "rb") as f:
+                    self.kept = f.read()
+                continue
             with open(os.path.join(home, "out", name), errors="replace") as f:
                 left[name] = f.read()
         shutil.rmtree(home, ignore_errors=True)

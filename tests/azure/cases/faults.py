@@ -1,0 +1,119 @@
+"""A fault at each request of one build. It ends with the same image as without, or it says why and no tag is there."""
+import random
+import re
+
+from azure.acr import READER, WRITER
+from azure.world import TENANT
+
+from . import images
+from .common import CLIENT, IDS, SECRET, application
+
+BIG = random.Random(7).randbytes(3 << 20)
+DOCKERFILE = ("FROM testreg.azurecr.io/base/tools\n"
+              "COPY big /big\n"
+              "COPY --from=other.azurecr.io/base/two /layer0 /from\n")
+# What must change nothing. A stalled server costs half a minute of the real time limits, so it is for --full alone.
+MILD = {
+    "429": {"status": 429, "headers": {"Retry-After": "1"}},
+    "500": {"status": 500},
+    "503 with a page": {"status": 503, "body": "<html>busy", "headers": {"Content-Type": "text/html"}},
+    "reset": {"reset": True},
+    "reset in the request": {"eat": 10},
+    "reset far into the request": {"eat": 1000000},
+    "reset in the answer": {"reset_answer": 5},
+    "reset far into the answer": {"reset_answer": 200000},
+    "answer cut": {"cut": 5},
+    "answer cut far into it": {"cut": 200000},
+    "slow": {"slow": 1000000, "delay": 1},
+    "redirected": {"redirect": True},
+    "expired": {"expire": True},
+}
+STALLED = {"stalled": {"stall": 5, "seconds": 45}, "stalled far into the answer": {"stall": 200000, "seconds": 45}}
+# What nobody can tell from the truth at once may end the build.
+LIES = {
+    "answer shorter than it was": {"short": 20},
+    "corrupted": {"corrupt": True},
+}
+CODES = (69, 77)
+RETRIED = 1 << 20  # what a broken upload may send again beside what was on its way
+
+
+def prepare(world):
+    application(world)
+    world.registries["other.azurecr.io"].roles[CLIENT] = {"*": READER}
+
+
+def env():
+    return dict(IDS, CLIENT_SECRET=SECRET, PLUGIN_TAGS="t,u", PLUGIN_VERBOSITY="trace")
+
+
+def one_build(suite, fault=None):
+    """(result, manifests of both tags, bytes sent to the registry)"""
+    world = suite.world
+    prepare(world)
+    registry = world.registries["testreg.azurecr.io"]
+    registry.forget("team/app")
+    if fault:
+        world.rules.append(dict(fault))
+    result = suite.runner.run(env(), dockerfile=DOCKERFILE, files={"big": BIG})
+    tags = [registry.manifest("team/app", tag) for tag in ("t", "u")]
+    sent = sum(e["taken"] for e in world.log) + world.lost_bytes
+    return result, tags, sent
+
+
+def judge_run(name, run, clean, mild):
+    result, tags, sent = run
+    want, _, sent_clean = clean
+    bad = []
+    if result.code == 0:
+        if result.digest() != want.digest():
+            bad.append("%s: the image is %s, not %s" % (name, result.digest(), want.digest()))
+        if any(t is None or t[0] != want.digest() for t in tags):
+            bad.append("%s: a tag is missing or another image's" % name)
+        if sent > sent_clean + 2 * RETRIED:
+            bad.append("%s: %d bytes were sent, %d without the fault" % (name, sent, sent_clean))
+        return bad
+    if mild or result.code not in CODES:
+        bad.append("%s: exit code %d" % (name, result.code))
+    if not re.search(r"^error: .{20}", result.stderr, re.M):
+        bad.append("%s: it does not say why" % name)
+    if tags[0] and tags[0][0] != want.digest():
+        bad.append("%s: another image was pushed" % name)
+    if bad:
+        bad.append(result.text[-3000:])
+    return bad
+
+
+def plan(suite, n):
+    """(position, name, fault, mild): all of them, or one kind a position."""
+    kinds = [(k, f, True) for k, f in MILD.items()] + [(k, f, False) for k, f in LIES.items()]
+    if suite.args.full:
+        kinds += [(k, f, True) for k, f in STALLED.items()]
+        return [(i, k, f, mild) for i in range(n) for k, f, mild in kinds]
+    return [(i,) + kinds[i % len(kinds)] for i in range(n)]
+
+
+def run(suite):
+    if not suite.wanted("fault at each request"):
+        return
+    world = suite.world
+    application(world)
+    images.small(world, "testreg.azurecr.io", "base/tools", (1000, 300000))
+    images.small(world, "other.azurecr.io", "base/two", (400000,))
+    clean = one_build(suite)
+    requests = [(e["number"], "%s %s %s" % (e["method"], e["host"], e["path"][:60])) for e in world.log]
+    n = world.requests
+    if clean[0].code or None in clean[1]:
+        return suite.say("fault at each request", ["without a fault: exit code %d" % clean[0].code], clean[0])
+    bad, failed, count = [], 0, 0
+    for i, kind, fault, mild in plan(suite, n):
+        where = next((r for number, r in requests if number == i), "?")
+        trouble = judge_run("%s at request %d (%s)" % (kind, i, where), one_build(suite, dict(fault, at=i)), clean, mild)
+        bad += trouble
+        failed += bool(trouble)
+        count += 1
+        if failed >= 8:
+            break
+    if n < 25:
+        bad.append("the build has only %d requests" % n)
+    suite.say("fault at each request: %d builds of %d requests" % (count, n), bad)

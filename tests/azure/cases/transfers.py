@@ -1,0 +1,249 @@
+"""Pushes and pulls when things go wrong on the way, what is looked at before the build, and what is not sent at all."""
+import json
+import os
+import random
+import subprocess
+import threading
+
+from azure.acr import READER
+
+from . import images
+from .common import CLIENT, IDS, SECRET, application, count, judge
+
+AUTH, NETWORK = 77, 69
+REPO = "team/app"
+TESTREG = "testreg.azurecr.io"
+MB = 1 << 20
+COPY = "FROM scratch\nCOPY big /big\n"
+BASE = "FROM testreg.azurecr.io/base/tools\nCOPY f /f\n"
+
+
+def with_secret(change=None, **env):
+    def setup(world, runner):
+        application(world)
+        if change:
+            change(world)
+        return dict(IDS, CLIENT_SECRET=SECRET, **env)
+    return setup
+
+
+def registry(world):
+    return world.registries[TESTREG]
+
+
+def change(**attributes):
+    return lambda w: registry(w).__dict__.update(attributes)
+
+
+def big(megabytes, seed=1):
+    return {"big": random.Random(seed).randbytes(megabytes * MB)}
+
+
+def sent(world):
+    """Bytes that the registry was sent, also by requests that broke."""
+    return sum(e["taken"] for e in world.log) + world.lost_bytes
+
+
+def uploads(world, n):
+    """Each blob once, and so many in all."""
+    def check(w, result):
+        digests = [(repo, digest) for _, repo, digest, _ in w.uploaded]
+        bad = ["a blob was uploaded twice: %s" % d for d in set(digests) if digests.count(d) > 1]
+        return bad + ([] if len(digests) == n else ["%d blobs were uploaded, not %d" % (len(digests), n)])
+    return check
+
+
+def before_the_build(suite):
+    def untouched(world, result):
+        bad = ["a step was executed"] if "COPY" in result.stdout else []
+        return bad + (["%d blobs were uploaded" % len(world.uploaded)] if world.uploaded else [])
+
+    def lock_tag(world):
+        registry(world).locked_tags.add((REPO, "t"))
+
+    def lock_both(world):
+        lock_tag(world)
+        registry(world).forbid_metadata = True
+
+    def known(lock):
+        """The tag must be there to be locked, or the repository."""
+        def setup(world, runner):
+            env = with_secret(lock)(world, runner)
+            registry(world).forget(REPO)
+            images.small(world, TESTREG, REPO)
+            registry(world).retag(REPO, "latest", "t")
+            return env
+        return setup
+
+    tag, repo = "the tag 't' of 'testreg.azurecr.io/team/app' is locked", "the repository 'team/app' of registry 'testreg.azurecr.io' is locked"
+    judge(suite, "before: a locked tag", known(lock_tag), AUTH, [tag, "az acr repository update --name testreg --image team/app:t --write-enabled true"],
+          pushed=True, check=untouched, keep=True)
+    judge(suite, "before: a locked repository", known(lambda w: registry(w).locked_repos.add(REPO)), AUTH,
+          [repo, "az acr repository update --name testreg --repository team/app"], pushed=True, check=untouched, keep=True)
+    judge(suite, "before: no right to push", with_secret(change(roles={CLIENT: {"*": READER}})), AUTH, ["refused push on repository 'team/app'"], check=untouched)
+    judge(suite, "before: not looked at", with_secret(change(roles={CLIENT: {"*": READER}}), PLUGIN_SKIP_PUSH_PERMISSION_CHECK="true"), AUTH,
+          ["refused push on repository 'team/app'"], stdout=["COPY f /f"])
+    judge(suite, "before: a lock that we may not see shows at the push", known(lock_both), NETWORK,
+          ["status 405: DENIED: The operation is disallowed", "hint: The repository or tag may be locked"], pushed=True, keep=True)
+
+
+def existing(suite):
+    def setup(lock):
+        def make(world, runner):
+            env = with_secret(PLUGIN_SKIP_PUSH_IF_TAG_EXISTS="true", PLUGIN_TAGS="t,u")(world, runner)
+            registry(world).forget(REPO)
+            images.small(world, TESTREG, REPO)
+            registry(world).retag(REPO, "latest", "t")
+            if lock:
+                registry(world).locked_tags.add((REPO, "t"))
+            suite.before = registry(world).manifest(REPO, "t")[0]
+            return env
+        return make
+
+    def left_alone(world, result):
+        bad = [] if registry(world).manifest(REPO, "t")[0] == suite.before else ["the tag was pushed over"]
+        new = registry(world).manifest(REPO, "u")
+        bad += [] if new and new[0] == result.digest() else ["the other tag was not pushed"]
+        artifact = json.loads(result.out["artifact.json"])["data"]["images"]
+        return bad + ([] if [i["image"] for i in artifact] == [TESTREG + "/team/app:u"] else ["the artifact file names %s" % artifact])
+
+    def nothing(world, result):
+        return ["something was pushed"] if world.uploaded or count(world, method="PUT") else []
+
+    said = "note: testreg.azurecr.io/team/app:t is there already and is left alone"
+    judge(suite, "existing tags: left alone", setup(False), stdout=[said, "pushed: testreg.azurecr.io/team/app:u"], tag="u", keep=True, check=left_alone)
+    judge(suite, "existing tags: a locked one too", setup(True), stdout=[said], tag="u", keep=True, check=left_alone)
+
+    def all_there(world, runner):
+        return dict(setup(False)(world, runner), PLUGIN_TAGS="t")
+
+    judge(suite, "existing tags: all of them", all_there, stdout=[said], tag="no", pushed=False, keep=True, check=nothing)
+
+
+def mounts(suite):
+    def base(world):
+        images.small(world, TESTREG, "base/tools", (1000, 50000))
+        world.uploaded.clear()
+
+    judge(suite, "mount: a base's layers are not sent", with_secret(base), dockerfile=BASE, stdout=["2 mounted"], check=uploads(suite.world, 2))
+    judge(suite, "mount: refused", with_secret(lambda w: base(w) or change(mount=False)(w)), dockerfile=BASE, stdout=["4 uploaded"], check=uploads(suite.world, 4))
+
+    def no_right(world):
+        base(world)
+        registry(world).roles[CLIENT] = {"team/*": {"pull", "push", "metadata_read"}}
+        registry(world).anonymous = True
+
+    judge(suite, "mount: no right on the base's repository", with_secret(no_right), dockerfile=BASE, stdout=["4 uploaded"], check=uploads(suite.world, 4))
+
+
+def manifests(suite):
+    judge(suite, "manifest: blobs are not known yet", with_secret(change(unknown_blobs=2)))
+    judge(suite, "manifest: a blob was lost", with_secret(change(lose_blobs=1)))
+    judge(suite, "manifest: blobs are never known", with_secret(change(unknown_blobs=1000)), NETWORK, ["MANIFEST_BLOB_UNKNOWN: blob unknown to registry"])
+
+
+def breaks(suite):
+    """What is sent again after a break is what the registry did not get."""
+    def broken(**fault):
+        def add(world):
+            world.rules.append(dict({"match": "PATCH .*uploads"}, **fault))
+        return with_secret(add)
+
+    def at_most(megabytes):
+        return lambda w, r: [] if sent(w) < megabytes * MB else ["%d bytes were sent" % sent(w)]
+
+    judge(suite, "break: an upload goes on", broken(eat=20 * MB), dockerfile=COPY, files=big(30), check=at_most(31))
+    judge(suite, "break: an upload goes on again and again", broken(eat=6 * MB, times=4), dockerfile=COPY, files=big(30), check=at_most(33))
+    judge(suite, "break: a registry that forgets", with_secret(lambda w: w.rules.append({"match": "PATCH .*uploads", "eat": 20 * MB}) or change(keep_partial=False)(w)),
+          dockerfile=COPY, files=big(30), check=at_most(51))
+    judge(suite, "break: the session is lost", broken(lost=True, times=1), dockerfile=COPY, files=big(30), check=at_most(62))
+
+    def base(world):
+        images.small(world, "other.azurecr.io", "base/large", (30 * MB,))
+        world.registries["other.azurecr.io"].roles[CLIENT] = {"*": READER}
+        world.rules.append({"match": "blob.core.windows.net", "cut": 20 * MB, "skip": 1})
+        world.rules.append({"match": "blob.core.windows.net", "reset_answer": 5 * MB, "skip": 1})
+
+    def received(world, result):
+        n = sum(e.get("given", 0) for e in world.log if "blob.core" in e["host"])
+        ranges = [e["range"] for e in world.log if e["range"] and "blob.core" in e["host"]]
+        return ([] if n < 36 * MB else ["%d bytes were received" % n]) + ([] if len(ranges) == 2 else ["ranges: %s" % ranges])
+
+    judge(suite, "break: a download goes on", with_secret(base), dockerfile="FROM scratch\nCOPY --from=other.azurecr.io/base/large /layer0 /x\n", check=received)
+
+
+def short_lives(suite):
+    """Every token ends many times while one blob is sent."""
+    seconds = 60 if suite.args.full else 20
+
+    def short(world):
+        world.token_lifetime = world.refresh_lifetime = world.entra_lifetime = 2
+        world.upload_rate = 20 * MB / seconds
+
+    judge(suite, "tokens that live two seconds", with_secret(short), dockerfile=COPY, files=big(20), check=lambda w, r: [
+    ] if r.seconds > seconds * 0.8 and count(w, path="/oauth2/token") > 1 else ["it took %.0f s, %d tokens" % (r.seconds, count(w, path="/oauth2/token"))])
+
+
+def twice(suite):
+    """A second push of the same image sends no blob; two pods may push it at once."""
+    if not suite.wanted("push twice"):
+        return
+    world = suite.world
+    env = dict(with_secret()(world, suite.runner), PLUGIN_VERBOSITY="trace")
+    registry(world).forget(REPO)
+    first = suite.runner.run(env, dockerfile=COPY, files=big(5))
+    bad = uploads(world, 2)(world, first)
+    world.uploaded.clear()
+    world.log.clear()
+    second = suite.runner.run(env, dockerfile=COPY, files=big(5))
+    bad += uploads(world, 0)(world, second)
+    bad += ["%s %s" % (e["method"], e["path"]) for e in world.log if e["method"] == "PATCH"]
+    if first.digest() != second.digest() or first.code or second.code:
+        bad.append("codes %d, %d; %s, then %s" % (first.code, second.code, first.digest(), second.digest()))
+    suite.say("push twice: the second sends no blob", bad, second)
+    registry(world).forget(REPO)
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(suite.runner.run(env, dockerfile=COPY, files=big(5)))) for _ in range(2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    bad = ["exit code %d" % r.code for r in results if r.code] + ([] if {r.digest() for r in results} == {first.digest()} else ["other digests"])
+    there = registry(world).manifest(REPO, "t")
+    bad += [] if there and there[0] == first.digest() else ["the tag is not right"]
+    suite.say("push twice: at once", bad, results[0])
+    read_back(suite, first)
+
+
+def read_back(suite, pushed):
+    """Another client reads what we pushed, and finds it whole."""
+    world = suite.world
+    registry(world).admin = ("testreg", "admin-password")
+    out = os.path.join(suite.runner.folder, "read-back")
+    p = subprocess.run(["skopeo", "copy", "--quiet", "--preserve-digests", "--src-creds", "testreg:admin-password", "docker://%s/team/app:t" % TESTREG, "dir:" + out],
+                       env=dict(os.environ, SSL_CERT_FILE=world.pki.ca), capture_output=True, text=True)
+    bad = [p.stderr] if p.returncode else []
+    got = b"" if bad else open(out + "/manifest.json", "rb").read()
+    if registry(world).manifest(REPO, "t")[1] != got:
+        bad.append("skopeo read another manifest: %s" % got)
+    suite.say("skopeo reads it back", bad, pushed)
+
+
+def push_only(suite):
+    """What a build wrote is pushed by another step as the same image."""
+    if not suite.wanted("push only"):
+        return
+    world, runner = suite.world, suite.runner
+    for form in ("docker", "oci"):
+        built = runner.run({"PLUGIN_NO_PUSH": "true", "PLUGIN_TAR_PATH": "@HOME@/out/image.tar", "PLUGIN_IMAGE_FORMAT": form}, keep="image.tar",
+                           dockerfile=COPY, files=big(2))
+        env = dict(PLUGIN_PUSH_ONLY="true", PLUGIN_SOURCE_TAR_PATH=runner.own("image-%s.tar" % form, runner.kept))
+        judge(suite, "push only: what was built, format " + form, with_secret(**env), absent=["COPY"], check=lambda w, r: [
+        ] if r.digest() == built.digest() and built.digest() else ["%s was built, %s pushed" % (built.digest(), r.digest())])
+    judge(suite, "push only: an upload breaks", with_secret(lambda w: w.rules.append({"match": "PATCH .*uploads", "eat": MB}), **env))
+    judge(suite, "push only: tag exists", lambda w, r: dict(with_secret(**env)(w, r), PLUGIN_SKIP_PUSH_IF_TAG_EXISTS="true"))
+
+
+def run(suite):
+    for part in (before_the_build, existing, mounts, manifests, breaks, short_lives, twice, push_only):
+        part(suite)
