@@ -5,11 +5,9 @@
 #include "build/build.h"
 #include "inputs.h"
 #include "lint.h"
-#include "progress.h"
-#include "wire.h"
+#include "push_only.h"
 
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 /* What is known before the sandbox is entered, and what the build then needs. */
@@ -104,15 +102,6 @@ static struct err *add_plan(struct step_ctx *c, struct plan_opts *opts, const ch
     return find_epoch(c, c->plans[c->n_plans - 1]);
 }
 
-static void show_notes(struct step_ctx *c)
-{
-    AUTO(strs_release) struct strs notes = { 0 };
-
-    plan_notes(c->plans[0], &notes);
-    for (size_t i = 0; i < notes.n; i++)
-        progress_line(&c->printer, "note: %s", notes.items[i]);
-}
-
 /* What is to be done, once the Dockerfile is read. */
 static struct err *make_plans(struct step_ctx *c)
 {
@@ -121,16 +110,13 @@ static struct err *make_plans(struct step_ctx *c)
 
     wire_build_args(c->s, &args);
     add_epoch(c->s, &args);
-    struct plan_opts opts = {
-        .build_args = args, .contexts = c->s->build_contexts, .allow = c->s->allow, .target = c->s->target
-    };
+    struct plan_opts opts = { .build_args = args, .contexts = c->s->build_contexts, .target = c->s->target };
 
     c->plans = xcalloc(platforms->n + 1, sizeof(struct plan *));
     if (platforms->n == 0)
         TRY(add_plan(c, &opts, NULL));
     for (size_t i = 0; i < platforms->n; i++)
         TRY(add_plan(c, &opts, platforms->items[i]));
-    show_notes(c);
     return NULL;
 }
 
@@ -179,54 +165,34 @@ static void show_images(struct step_ctx *c, const struct product *p)
         progress_line(&c->printer, "index: %s of %zu images", d.text, n);
 }
 
-static void show_end(struct step_ctx *c, const struct product *p, bool pushed)
+static struct publish publishing(struct step_ctx *c)
 {
-    struct push_stats st;
-    struct rusage self = { 0 };
-    char sent[32];
-
-    show_images(c, p);
-    product_get_pushed(p, &st);
-    progress_size(st.uploaded_bytes, sent);
-    (void)getrusage(RUSAGE_SELF, &self);
-    if (pushed) {
-        progress_line(&c->printer, "blobs: %zu uploaded (%s), %zu mounted, %zu already there", st.uploaded, sent,
-                      st.mounted, st.existed);
-        for (size_t i = 0; i < c->s->tags.n; i++)
-            progress_line(&c->printer, "pushed: %s/%s:%s", c->repo.domain, c->repo.path, c->s->tags.items[i]);
-    }
-    progress_line(&c->printer, "done in %lds, peak memory of copyup %ld MiB", (long)(time(NULL) - c->started_s),
-                  self.ru_maxrss / 1024);
-}
-
-/* The image is pushed: that nobody can say where the portal shows it changes nothing. */
-static char *find_portal(struct step_ctx *c)
-{
-    char *url = NULL;
-    struct err *e = wire_portal_url(c->net, c->s, &url);
-
-    if (e) {
-        AUTO_FREE char *why = err_line(e);
-        progress_line(&c->printer, "warning: the artifact file has no registryUrl: %s", why);
-        err_free(e);
-    }
-    return url;
+    return (struct publish){ c->s, &c->repo, c->net, &c->printer, c->started_s };
 }
 
 static struct err *deliver(struct step_ctx *c, struct product *p)
 {
     const struct settings *s = c->s;
+    const struct publish out = publishing(c);
+    const struct digest d = product_digest(p);
     AUTO(strs_release) struct strs names = { 0 };
+    AUTO(strs_release) struct strs tags = { 0 };
+    struct push_stats stats;
     bool push = !s->no_push && s->repo;
 
     for (size_t i = 0; s->repo && i < s->tags.n; i++)
         strs_take(&names, xasprintf("%s/%s:%s", c->repo.domain, c->repo.path, s->tags.items[i]));
     TRY(product_export(p, s->tar_path, s->oci_layout_path, &names));
     if (push)
-        TRY(product_push(p, &c->repo, &s->tags));
-    AUTO_FREE char *portal = find_portal(c);
-    TRY(wire_outputs(s, p, portal));
-    show_end(c, p, push);
+        TRY(publish_tags(&out, &tags));
+    if (tags.n)
+        TRY(product_push(p, &c->repo, &tags));
+    TRY(publish_outputs(&out, &d, push ? &tags : &s->tags));
+    show_images(c, p);
+    product_get_pushed(p, &stats);
+    if (push)
+        publish_show_pushed(&out, &tags, &stats);
+    publish_show_done(&out);
     return NULL;
 }
 
@@ -258,9 +224,9 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
 
     TRY(wire_build(c->s, c->started_s, &o));
     wire_run_opts(c->run, &o);
-    if (c->s->repo && !c->s->no_push && !c->s->skip_push_check)
-        TRY(err_wrap(registry_check_push(registry, &c->repo, &c->s->tags), "cannot push to '%s/%s'", c->repo.domain,
-                     c->repo.path));
+    const struct publish out = publishing(c);
+    if (c->s->repo && !c->s->no_push)
+        TRY(publish_check(&out));
     TRY(product_make(&o, (const struct plan *const *)c->plans, c->n_plans, &p));
     return deliver(c, p);
 }
@@ -321,6 +287,10 @@ static struct err *step_in(struct step_ctx *c)
     if (c->s->skip_build) {
         progress_line(&c->printer, "nothing to build: %s", c->s->skip_build);
         return NULL;
+    }
+    if (c->s->push_only) {
+        const struct publish out = publishing(c);
+        return push_only(&out, opts.deadline_ms);
     }
     TRY(wire_run_new(c->s, &c->run));
     if (inputs_are_here(c->s))

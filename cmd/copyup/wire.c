@@ -194,6 +194,13 @@ static enum snapshot_mode snapshot_mode_of(const char *name)
     return name && strcmp(name, "time") == 0 ? SNAPSHOT_TIME : SNAPSHOT_FULL;
 }
 
+static enum compression compression_of(const char *name)
+{
+    if (name && strcmp(name, "zstd") == 0)
+        return COMPRESSION_ZSTD;
+    return name && strcmp(name, "none") == 0 ? COMPRESSION_NONE : COMPRESSION_GZIP;
+}
+
 static int format_of(const char *name)
 {
     if (!name || !*name)
@@ -201,18 +208,24 @@ static int format_of(const char *name)
     return strcmp(name, "oci") == 0 ? IMAGE_FORMAT_OCI : IMAGE_FORMAT_DOCKER;
 }
 
+void wire_image_format(const struct settings *s, const struct limits *limits, struct cancel *cancel,
+                       struct compress_opts *ret_compress, int *ret_format)
+{
+    *ret_compress = (struct compress_opts){
+        .kind = compression_of(s->compression),
+        .level = (int)s->compression_level,
+        .threads = limits_threads(limits),
+        .cancel = cancel,
+    };
+    *ret_format = format_of(s->image_format);
+}
+
 struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opts *o)
 {
     const struct plan_epoch *epoch = &o->plan->epoch;
 
     o->snapshot_mode = snapshot_mode_of(s->snapshot_mode);
-    o->compress = (struct compress_opts){
-        .kind = s->compression && strcmp(s->compression, "zstd") == 0 ? COMPRESSION_ZSTD : COMPRESSION_GZIP,
-        .level = (int)s->compression_level,
-        .threads = limits_threads(o->limits),
-        .cancel = o->cancel,
-    };
-    o->format = format_of(s->image_format);
+    wire_image_format(s, o->limits, o->cancel, &o->compress, &o->format);
     bool layout_alone = s->oci_layout_path && (s->no_push || !s->repo) && !s->tar_path;
     if (o->format < 0 && (o->compress.kind == COMPRESSION_ZSTD || layout_alone))
         o->format = IMAGE_FORMAT_OCI; /* Docker's format has no zstd layers; few tools read it in an OCI layout */
@@ -238,12 +251,14 @@ struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, 
                     "It is only for the artifact file; SUBSCRIPTION_ID asks for it.");
 }
 
-struct err *wire_outputs(const struct settings *s, const struct product *p, const char *portal_url)
+struct err *wire_outputs(const struct settings *s, const struct digest *d, const struct strs *tags,
+                         const char *portal_url)
 {
-    const struct digest d = product_digest(p);
-    const struct report r = {
-        .repo = s->repo, .tags = s->tags, .digest = d.text, .tar_path = s->tar_path, .portal_url = portal_url
-    };
+    const struct report r = { .repo = s->repo,
+                              .tags = *tags,
+                              .digest = d->text,
+                              .tar_path = s->push_only ? NULL : s->tar_path,
+                              .portal_url = portal_url };
 
     return report_write(&r, s);
 }

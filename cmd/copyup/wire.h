@@ -21,6 +21,9 @@ MUST_USE struct err *wire_snapshotter(const struct settings *s, const struct san
                                       struct snapshotter **ret);
 /* Fills what comes from the settings; the rest of o is set. now_s: the time to use where no epoch is given. */
 MUST_USE struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opts *o);
+/* How new layers are compressed, and the image's format (-1: what it is made of decides). */
+void wire_image_format(const struct settings *s, const struct limits *limits, struct cancel *cancel,
+                       struct compress_opts *ret_compress, int *ret_format);
 /* What RUN's mounts may ask for, checked: ERR_SETTING. s must outlive it. */
 struct wire_run;
 MUST_USE struct err *wire_run_new(const struct settings *s, struct wire_run **ret);
@@ -41,7 +44,8 @@ DEFINE_CLEANUP(struct wire_remote *, wire_remote_free);
 /* Where the Azure portal shows the registry, if the settings ask for it; else NULL. The caller frees. */
 MUST_USE struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, char **ret_url);
 /* Digest files, artifact file, output variables. */
-MUST_USE struct err *wire_outputs(const struct settings *s, const struct product *p, const char *portal_url);
+MUST_USE struct err *wire_outputs(const struct settings *s, const struct digest *d, const struct strs *tags,
+                                  const char *portal_url);
 
 /* Of a download that is not a registry's. */
 int wire_retries(const struct settings *s);

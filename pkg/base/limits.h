@@ -7,7 +7,6 @@
 #define LIMIT_ERROR_LINKS           10000              /* errors and reasons in one such report */
 #define LIMIT_DOCKERFILE_BYTES      (16 * 1024 * 1024) /* as BuildKit's frontend */
 #define LIMIT_DOCKERFILE_LINE_BYTES (64 * 1024)        /* one line with its end, as BuildKit's frontend */
-#define LIMIT_STAGE_DEPTH           2000               /* stages that are made from one another in a row */
 #define LIMIT_WORD_DEPTH            500                /* ${a:-${b:-...}} inside each other */
 #define LIMIT_LINT_WARNINGS         1000               /* warnings about one Dockerfile that are kept */
 #define LIMIT_UNSET_NAMES           100                /* variables of one word that are not set: those remembered */
@@ -20,6 +19,7 @@
 #define LIMIT_MANIFEST_BYTES        (4 * 1024 * 1024)  /* distribution spec: registries accept 4 MiB */
 #define LIMIT_CONFIG_BYTES          (8 * 1024 * 1024)  /* image configuration */
 #define LIMIT_LAYERS                500                /* overlayfs: at most 500 lower directories */
+#define LIMIT_IMAGE_MEMBERS         65536              /* files in an archive of images */
 #define LIMIT_INDEX_ENTRIES         1000               /* manifests in an image index */
 #define LIMIT_INDEX_DEPTH           4                  /* indexes inside each other */
 #define LIMIT_HTTP_HEADER_BYTES     (64 * 1024)        /* one response header line */

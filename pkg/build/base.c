@@ -175,8 +175,8 @@ struct err *base_unpack(struct build *b, struct base_image *base)
 
     if (base->unpacked)
         return NULL;
-    TRY(err_wrap(in_parallel(transfer_threads(b), base->manifest.n_layers, unpack_one, &u), "cannot use image '%s'",
-                 name));
+    TRY(err_wrap(in_parallel(transfer_threads(b->o.limits), base->manifest.n_layers, unpack_one, &u),
+                 "cannot use image '%s'", name));
     base->unpacked = true;
     return NULL;
 }

@@ -103,6 +103,20 @@ struct push_stats {
     uint64_t uploaded_bytes;
 };
 void product_get_pushed(const struct product *p, struct push_stats *ret_stats);
+
+struct push_target { /* all borrowed */
+    struct registry *registry;
+    const struct ref *repo;
+    const struct strs *tags;
+    const struct limits *limits;
+    const struct progress *progress;
+    struct cancel *cancel;
+};
+struct image_file;
+/* The same for an image that lies on disk: nothing is built. */
+MUST_USE struct err *image_file_push(const struct image_file *f, const struct push_target *to,
+                                     struct push_stats *ret_stats);
+
 /* Writes docker-archive (tar_path; of one image only) and OCI layout (oci_path) where not NULL; names are "repo:tag".
  */
 MUST_USE struct err *product_export(struct product *p, const char *tar_path, const char *oci_path,

@@ -164,6 +164,25 @@ const char *image_media(const struct build *b); /* the media type of its manifes
 /* Calls work(ctx, i) for i in 0..n-1 on up to `threads` threads; gives the first error and starts no more after one. */
 MUST_USE struct err *in_parallel(int threads, size_t n, struct err *(*work)(void *ctx, size_t i), void *ctx);
 /* How many transfers or unpackings run at once under the pod's limits. */
-int transfer_threads(const struct build *b);
+int transfer_threads(const struct limits *limits);
+
+/* deliver.c: what goes to a repository. */
+struct delivery_blob {
+    struct descriptor desc;
+    const char *mount_from; /* a path in the same registry, or NULL */
+    struct blob_source source;
+};
+struct delivery_document {
+    const char *media_type, *text;
+    size_t len;
+};
+struct delivery { /* all borrowed */
+    const struct push_target *to;
+    const struct delivery_blob *blobs; /* each once */
+    size_t n_blobs;
+    const struct delivery_document *documents; /* the last one gets the tags, the others come before it */
+    size_t n_documents;
+};
+MUST_USE struct err *deliver(const struct delivery *d, struct push_stats *stats);
 
 #endif

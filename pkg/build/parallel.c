@@ -57,9 +57,9 @@ struct err *in_parallel(int threads, size_t n, struct err *(*work)(void *ctx, si
     return p.error;
 }
 
-int transfer_threads(const struct build *b)
+int transfer_threads(const struct limits *limits)
 {
-    int threads = limits_threads(b->o.limits);
+    int threads = limits_threads(limits);
 
     return threads < 2 ? 2 : threads > MAX_TRANSFERS ? MAX_TRANSFERS : threads;
 }

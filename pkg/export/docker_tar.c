@@ -104,12 +104,14 @@ static struct err *write_archive(struct archive *a)
     const struct manifest *m = a->image->manifest;
     AUTO_FREE char *config_name = xasprintf("%s.json", digest_hex(&m->config.digest));
     AUTO_FREE char *text = index_text(a->image, config_name);
+    AUTO_FREE char *own_name = xasprintf("%s.manifest.json", digest_hex(&m->config.digest));
     char manifest_name[] = "manifest.json";
 
     TRY(add_text(a, config_name, a->image->config_text));
     for (size_t i = 0; i < m->n_layers; i++)
         if (!seen_before(m, i))
             TRY(add_layer(a, &m->layers[i]));
+    TRY(add_text(a, own_name, a->image->manifest_text)); /* for image_file.h: the archive itself knows no digest */
     TRY(add_text(a, manifest_name, text));
     return tar_writer_end(a->tar);
 }

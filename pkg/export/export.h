@@ -20,7 +20,8 @@ struct export_image {
 };
 
 /* Written beside path and renamed: a failed export leaves nothing. Layers are stored as they are (HEX.tar.gz), which
- * docker load, skopeo and podman read, so that nothing is decompressed for it. Parents are made. */
+ * docker load, skopeo and podman read, so that nothing is decompressed for it. Beside them lies the manifest
+ * (HEX.manifest.json), which they do not look at: who pushes the archive can push the very image. Parents are made. */
 MUST_USE struct err *export_docker_tar(const char *path, const struct export_image *image);
 /* dir/{oci-layout,index.json,blobs/sha256/}; an existing layout gets the image added, an entry of the same name
  * replaced. The manifest must be in OCI or Docker format; it is stored as it is. */

@@ -63,8 +63,7 @@ static struct err *get_manifest(struct registry *r, const struct place *at, cons
     AUTO(http_response_release) struct http_response a = { 0 };
 
     c.rq.max_body = LIMIT_MANIFEST_BYTES;
-    strs_add(&c.rq.headers,
-             "Accept: " MEDIA_OCI_INDEX ", " MEDIA_DOCKER_LIST ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST);
+    strs_add(&c.rq.headers, "Accept: " MEDIA_ALL);
     struct err *e = call_perform(&c, &a);
     strs_release(&c.rq.headers);
     TRY(e);

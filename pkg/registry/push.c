@@ -134,7 +134,7 @@ struct err *push_start(struct push *p)
 static void give_file(const struct push *p, struct call *c, uint64_t len)
 {
     c->rq.body_fd = p->fd;
-    c->rq.body_offset = p->sent;
+    c->rq.body_offset = p->start + p->sent;
     c->rq.body_len = (size_t)len;
     c->rq.no_retry = true; /* a server that took a part of it would append the rest twice */
     strs_add(&c->rq.headers, "Content-Type: application/octet-stream");
@@ -284,7 +284,7 @@ struct err *registry_push_blob(struct registry *r, const struct ref *repo, const
     if (!found && mount_from && strcmp(mount_from, repo->path) != 0)
         TRY(mount(&p, blob->digest.text, mount_from, &mounted));
     if (!found && !mounted) {
-        TRY(source->open(source->ctx, &p.fd));
+        TRY(source->open(source->ctx, &p.fd, &p.start));
         TRY(err_wrap(upload(&p), "cannot push blob %s to '%s/%s'", blob->digest.text, repo->domain, repo->path));
     }
     *ret_result = found ? BLOB_EXISTED : mounted ? BLOB_MOUNTED : BLOB_UPLOADED;

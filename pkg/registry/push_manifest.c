@@ -142,6 +142,35 @@ static struct err *check_locks(struct push *p, const struct strs *tags)
     return NULL;
 }
 
+static struct err *has_tag(const struct push *p, const char *tag, bool *ret_found)
+{
+    AUTO_FREE char *url = xasprintf("%s/v2/%s/manifests/%s", p->ep->base, p->repo, tag);
+    struct call c = push_call(p, "HEAD", url);
+    AUTO(http_response_release) struct http_response a = { 0 };
+
+    strs_add(&c.rq.headers, "Accept: " MEDIA_ALL);
+    struct err *e = call_perform(&c, &a);
+    strs_release(&c.rq.headers);
+    TRY(e);
+    *ret_found = a.status == 200;
+    return a.status == 200 || a.status == 404 ? NULL : call_refused(&c, &a);
+}
+
+struct err *registry_missing_tags(struct registry *r, const struct ref *repo, const struct strs *tags, struct strs *ret)
+{
+    AUTO(push_release) struct push p;
+
+    push_init(&p, r, repo);
+    for (size_t i = 0; i < tags->n; i++) {
+        bool found = false;
+
+        TRY(err_wrap(has_tag(&p, tags->items[i], &found), "cannot see whether the tag '%s' is there", tags->items[i]));
+        if (!found)
+            strs_add(ret, tags->items[i]);
+    }
+    return NULL;
+}
+
 struct err *registry_check_push(struct registry *r, const struct ref *repo, const struct strs *tags)
 {
     AUTO(push_release) struct push p;

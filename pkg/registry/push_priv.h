@@ -11,7 +11,8 @@ struct push {
     const char *repo;
     char *scope;
     const struct descriptor *blob;
-    int fd;
+    int fd; /* the blob begins there at `start` */
+    uint64_t start;
     char *location;    /* of the upload session, absolute; NULL = none */
     uint64_t sent;     /* bytes that the session has */
     uint64_t furthest; /* the most that any session of this blob had */

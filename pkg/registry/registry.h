@@ -51,10 +51,15 @@ MUST_USE struct err *registry_has_blob(struct registry *r, const struct ref *rep
  * repository or one of the tags is locked. Pushes nothing: for before the build. */
 MUST_USE struct err *registry_check_push(struct registry *r, const struct ref *repo, const struct strs *tags);
 
+/* Which of the tags are not there yet: ret gets copies. */
+MUST_USE struct err *registry_missing_tags(struct registry *r, const struct ref *repo, const struct strs *tags,
+                                           struct strs *ret);
+
 enum blob_result { BLOB_EXISTED, BLOB_MOUNTED, BLOB_UPLOADED };
 /* Where a blob's bytes are: opened only if they must be sent. */
 struct blob_source {
-    struct err *(*open)(void *ctx, int *ret_fd); /* the descriptor is the caller's; the blob starts at its offset 0 */
+    /* The descriptor is the caller's; the blob begins at that offset. Another thread may read from it too. */
+    struct err *(*open)(void *ctx, int *ret_fd, uint64_t *ret_offset);
     void *ctx;
 };
 /* Puts a blob into repo: HEAD, then cross-repository mount from `mount_from` (path in the same registry; NULL = none),

@@ -341,14 +341,15 @@ static struct err *bind_text(const struct mounter *m, const char *target, struct
 
 static struct err *hosts_text(const struct mounter *m, struct buf *out)
 {
-    const char *name = *m->orders->hostname ? m->orders->hostname : SANDBOX_HOSTNAME;
+    static const char local[] =
+        "127.0.0.1\tlocalhost " SANDBOX_HOSTNAME "\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
     /* The pod's entries hold its hostAliases, without a network they name nothing. */
     if (!m->orders->no_network)
         TRY(read_if_exists("/etc/hosts", out));
     if (out->len && out->data[out->len - 1] != '\n')
         buf_putc(out, '\n');
-    buf_printf(out, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", name);
+    buf_puts(out, local);
     return NULL;
 }
 

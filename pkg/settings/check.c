@@ -71,17 +71,6 @@ static void check_labels(struct reading *r)
     }
 }
 
-static void check_allow(struct reading *r)
-{
-    const struct strs *list = &r->s->allow;
-
-    for (size_t i = 0; i < list->n; i++)
-        if (strcmp(list->items[i], "network.host") != 0)
-            reading_mistake(
-                r, err_hint(err_new(ERR_SETTING, "PLUGIN_ALLOW has '%.100s', which cannot be granted", list->items[i]),
-                            "Only network.host can: a build in a pod has no privileges and no devices."));
-}
-
 static bool text_is(const char *text, const char *word)
 {
     return text && strcmp(text, word) == 0;
@@ -96,7 +85,10 @@ static void check_format(struct reading *r)
         reading_mistake(r, err_new(ERR_SETTING,
                                    "PLUGIN_COMPRESSION is zstd, but an image in docker format (PLUGIN_IMAGE_FORMAT) "
                                    "has gzip layers only"));
-    if (!zstd && s->compression_level > 12)
+    if (text_is(s->compression, "none") && s->compression_level > 0)
+        reading_mistake(r, err_new(ERR_SETTING, "PLUGIN_COMPRESSION_LEVEL is %lld, but PLUGIN_COMPRESSION is none",
+                                   (long long)s->compression_level));
+    else if (!zstd && s->compression_level > 12)
         reading_mistake(r, err_new(ERR_SETTING, "PLUGIN_COMPRESSION_LEVEL is %lld, but gzip has levels from 1 to 12",
                                    (long long)s->compression_level));
     if (s->compression_level < 0)
@@ -109,8 +101,14 @@ static void check_push_only(struct reading *r)
 {
     const struct settings *s = r->s;
 
+    if (s->source_tar_path && !s->push_only)
+        strs_add(&r->s->notes, "PLUGIN_SOURCE_TAR_PATH is not used: PLUGIN_PUSH_ONLY is not true");
     if (!s->push_only)
         return;
+    if (s->tar_path)
+        strs_add(&r->s->notes, "PLUGIN_TAR_PATH is not used: PLUGIN_PUSH_ONLY makes no image");
+    if (s->oci_layout_path)
+        strs_add(&r->s->notes, "PLUGIN_OCI_LAYOUT_PATH is not used: PLUGIN_PUSH_ONLY makes no image");
     if (!s->source_tar_path)
         reading_mistake(r, err_new(ERR_SETTING, "PLUGIN_PUSH_ONLY needs PLUGIN_SOURCE_TAR_PATH: the archive to push"));
     if (s->no_push)
@@ -135,7 +133,6 @@ void settings_check(struct reading *r)
     check_build_args(r);
     check_labels(r);
     settings_check_platforms(r);
-    check_allow(r);
     check_format(r);
     check_push_only(r);
     check_effects(r);

@@ -50,13 +50,12 @@ struct settings {
     /* how */
     char *snapshot_mode;       /* "full", "redo", "time" */
     char *image_format;        /* "", "docker", "oci" */
-    char *compression;         /* "gzip", "zstd" */
+    char *compression;         /* "gzip", "zstd", "none" */
     int64_t compression_level; /* 0 = default */
     bool reproducible, single_snapshot, force;
     int64_t source_date_epoch;   /* -1 = not set */
     int64_t timeout_ms;          /* 0 = none */
     char *state_dir;             /* NULL = default */
-    struct strs allow;           /* entitlements: "network.host" */
     char *snapshotter, *sandbox; /* COPYUP_SNAPSHOTTER, COPYUP_SANDBOX: "auto" or a name */
     struct strs ignore_paths;
     /* registry access */
@@ -89,6 +88,7 @@ struct settings {
     char *cache_repo;    /* with the registry's host; REPO/cache if the cache is on and none is given */
     int64_t cache_ttl_h; /* 0 = not set */
     /* outputs */
+    bool skip_existing_tags;
     bool no_push, push_only; /* no_push also when no repository is named */
     char *source_tar_path, *tar_path, *oci_layout_path, *artifact_file, *output_file;
     char *digest_file;

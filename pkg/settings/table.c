@@ -17,13 +17,12 @@
 #define DEFAULT(text) .fallback = (text)
 #define HELP(text)    .help = (text)
 
-#define WHY_CACHE     "this version has no remote layer cache; every step is executed"
-#define WHY_LAYERS    "a layer is what its step changed, whatever else is there"
-#define WHY_OWN_ROOT  "each step has a root of its own; nothing of this container is touched or left behind"
-#define WHY_ECR       "it belongs to another registry product"
-#define WHY_DAEMON    "there is no build daemon"
-#define WHY_SIGN      "signing is not supported by this version"
-#define WHY_PUSH_ONLY "pushing a finished archive is not supported by this version"
+#define WHY_CACHE    "this version has no remote layer cache; every step is executed"
+#define WHY_LAYERS   "a layer is what its step changed, whatever else is there"
+#define WHY_OWN_ROOT "each step has a root of its own; nothing of this container is touched or left behind"
+#define WHY_ECR      "it belongs to another registry product"
+#define WHY_DAEMON   "there is no build daemon"
+#define WHY_SIGN     "signing is not supported by this version"
 
 const struct setting settings_table[] = {
     { .group = "What is built",
@@ -92,10 +91,10 @@ const struct setting settings_table[] = {
       REFUSED("one layer for all steps is not supported by this version") },
     { NAMES("PLUGIN_IMAGE_FORMAT"), CHOICE("docker oci"), PLACE(image_format),
       HELP("Media types of the image. Default: the base image's; oci with zstd.") },
-    { NAMES("PLUGIN_COMPRESSION"), CHOICE("gzip zstd"), PLACE(compression), DEFAULT("gzip"),
-      HELP("Compression of new layers.") },
+    { NAMES("PLUGIN_COMPRESSION"), CHOICE("gzip zstd none"), PLACE(compression), DEFAULT("gzip"),
+      HELP("Compression of new layers. zstd makes an image in OCI's format.") },
     { NAMES("PLUGIN_COMPRESSION_LEVEL"), INT(-1, 19), PLACE(compression_level), DEFAULT("0"),
-      HELP("1 to 12 with gzip, 1 to 19 with zstd; 0 or -1 is the default of each.") },
+      HELP("1 to 12 with gzip, 1 to 19 with zstd; 0 or -1 is the default of each. none has no levels.") },
     { NAMES("PLUGIN_REPRODUCIBLE"), BOOL, PLACE(reproducible), DEFAULT("false"),
       HELP("No time in the image is later than SOURCE_DATE_EPOCH, or than 1970 without it: also not those of files.") },
     { NAMES("SOURCE_DATE_EPOCH", "PLUGIN_TIMESTAMP"), INT(0, 253402300799), PLACE(source_date_epoch), DEFAULT("-1"),
@@ -104,9 +103,6 @@ const struct setting settings_table[] = {
           "keep their times unless PLUGIN_REPRODUCIBLE is set.") },
     { NAMES("PLUGIN_IGNORE_PATHS", "PLUGIN_IGNORE_PATH"), LIST, PLACE(ignore_paths),
       HELP("Paths in the image whose changes are left out of its layers.") },
-    { NAMES("PLUGIN_ALLOW"), LIST, PLACE(allow),
-      HELP("What a Dockerfile may ask for beyond the usual, as buildx --allow has it: network.host lets "
-           "RUN --network=host run, in the pod's network as any other RUN.") },
     { NAMES("PLUGIN_TIMEOUT"), DURATION, PLACE(timeout_ms), DEFAULT("0"),
       HELP("When to stop: 1h30m, 90s, 2d; a plain number is seconds; 0 is never.") },
     { NAMES("PLUGIN_STATE_DIR"), TEXT, PLACE(state_dir), HELP("Where layers and roots are kept while building.") },
@@ -267,12 +263,13 @@ const struct setting settings_table[] = {
     { NAMES("PLUGIN_ARTIFACT_FILE"), TEXT, PLACE(artifact_file),
       HELP("Write what was pushed, as JSON, to this file.") },
     { NAMES("DRONE_OUTPUT"), TEXT, PLACE(output_file), HELP("The file of the step's output variables.") },
-    { NAMES("PLUGIN_PUSH_ONLY"), BOOL, PLACE(push_only), DEFAULT("false"), HELP("Push an archive instead of building."),
-      REFUSED(WHY_PUSH_ONLY) },
-    { NAMES("PLUGIN_SOURCE_TAR_PATH"), TEXT, PLACE(source_tar_path), HELP("The archive to push."),
-      NOTHING("it belongs to PLUGIN_PUSH_ONLY") },
-    { NAMES("PLUGIN_SKIP_PUSH_IF_TAG_EXISTS"), BOOL, NO_PLACE, HELP("Do not push over an existing tag."),
-      REFUSED("existing tags are not looked at by this version") },
+    { NAMES("PLUGIN_PUSH_ONLY"), BOOL, PLACE(push_only), DEFAULT("false"),
+      HELP("Build nothing: push an image that lies on disk.") },
+    { NAMES("PLUGIN_SOURCE_TAR_PATH"), TEXT, PLACE(source_tar_path),
+      HELP("What PLUGIN_PUSH_ONLY pushes: an archive of docker save, or an OCI layout as a directory or an archive; "
+           "compressed or not. With several images inside, PATH:NAME or PATH@DIGEST.") },
+    { NAMES("PLUGIN_SKIP_PUSH_IF_TAG_EXISTS"), BOOL, PLACE(skip_existing_tags), DEFAULT("false"),
+      HELP("Leave tags alone that are there already; the image is built all the same.") },
     { NAMES("PLUGIN_SIGN"), BOOL, NO_PLACE, HELP("Sign the image."), REFUSED(WHY_SIGN) },
     { NAMES("PLUGIN_COSIGN_PRIVATE_KEY", "PLUGIN_COSIGN_KEY"), SECRET, NO_PLACE, HELP("The key to sign with."),
       REFUSED(WHY_SIGN) },

@@ -60,6 +60,9 @@ MUST_USE struct err *tar_read_entry(struct tar_reader *r, struct tar_entry *ret_
 /* Data of the current entry: block of bytes at an offset (holes of sparse files are left out); *ret_len 0 = end.
  * The block is borrowed until the next call. */
 MUST_USE struct err *tar_read_data(struct tar_reader *r, const void **ret_p, size_t *ret_len, uint64_t *ret_offset);
+/* Where in the stream the data that follows lies: of a file that is not sparse, right after its entry was read, all of
+ * it. */
+uint64_t tar_reader_offset(const struct tar_reader *r);
 void tar_reader_free(struct tar_reader *r);
 DEFINE_CLEANUP(struct tar_reader *, tar_reader_free);
 

@@ -57,6 +57,11 @@ struct err *tar_reader_new(struct source in, struct tar_reader **ret)
     return NULL;
 }
 
+uint64_t tar_reader_offset(const struct tar_reader *r)
+{
+    return r->offset;
+}
+
 void tar_reader_free(struct tar_reader *r)
 {
     if (!r)

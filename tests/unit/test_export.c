@@ -170,6 +170,7 @@ static void test_docker_tar(void **state)
 
         buf_printf(&want, "%s.json=%s\n%s.%s=layer one\n%s.%s=layer two is longer\n", config, CONFIG, one, ending, two,
                    ending);
+        buf_printf(&want, "%s.manifest.json=%s\n", config, im.text);
         buf_printf(&want,
                    "manifest.json=[{\"Config\":\"%s.json\",\"RepoTags\":[\"host:5000/a/b:1\",\"a:latest\"],"
                    "\"Layers\":[\"%s.%s\",\"%s.%s\",\"%s.%s\"]}]\n",

@@ -159,8 +159,9 @@ static int file_of(const char *p, size_t n)
 }
 
 /* The blob's bytes are in that descriptor. */
-static struct err *open_again(void *ctx, int *ret_fd)
+static struct err *open_again(void *ctx, int *ret_fd, uint64_t *ret_offset)
 {
+    *ret_offset = 0;
     *ret_fd = dup(*(int *)ctx);
     return *ret_fd < 0 ? err_sys(errno, "cannot duplicate a descriptor") : NULL;
 }
@@ -760,9 +761,9 @@ static void test_continued_upload(void **state)
 }
 
 /* What need not be sent is not opened. */
-static struct err *must_not_open(void *ctx, int *ret_fd)
+static struct err *must_not_open(void *ctx, int *ret_fd, uint64_t *ret_offset)
 {
-    (void)ctx, (void)ret_fd;
+    (void)ctx, (void)ret_fd, (void)ret_offset;
     return err_new(ERR_BUG, "the blob was opened");
 }
 

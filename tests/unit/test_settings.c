@@ -406,7 +406,10 @@ static const struct {
       { REPO, "PLUGIN_SECRETS_DIR=/nowhere" },
       { "PLUGIN_SECRETS_DIR", "'/nowhere'" } },
 
-    { "push only", { REPO, "PLUGIN_PUSH_ONLY=true" }, { "PLUGIN_PUSH_ONLY cannot be used", "PLUGIN_SOURCE_TAR_PATH" } },
+    { "push only", { REPO, "PLUGIN_PUSH_ONLY=true" }, { "PLUGIN_PUSH_ONLY needs PLUGIN_SOURCE_TAR_PATH" } },
+    { "a level without compression",
+      { REPO, "PLUGIN_COMPRESSION=none", "PLUGIN_COMPRESSION_LEVEL=3" },
+      { "PLUGIN_COMPRESSION_LEVEL is 3, but PLUGIN_COMPRESSION is none" } },
     { "push only and not",
       { REPO, "PLUGIN_PUSH_ONLY=true", "PLUGIN_NO_PUSH=true", "PLUGIN_SOURCE_TAR_PATH=/x" },
       { "PLUGIN_PUSH_ONLY and PLUGIN_NO_PUSH" } },

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import tarfile
 
 OCI = "application/vnd.oci.image."
@@ -165,6 +166,8 @@ def check_config(config, layers):
 def unpack(data):
     if data[:2] == b"\x1f\x8b":
         return gzip.decompress(data)
+    if data[:4] == b"\x28\xb5\x2f\xfd":
+        return subprocess.run(["zstd", "-dcq"], input=data, check=True, capture_output=True).stdout
     return data
 
 

@@ -1,0 +1,90 @@
+/* deliver.c - an image's parts into a repository: blobs first, each once and several at a time; then the manifests;
+ * then the tags. */
+#include "build/build_priv.h"
+
+#include <pthread.h>
+#include <string.h>
+
+struct state {
+    const struct delivery *d;
+    struct push_stats *stats;
+    pthread_mutex_t lock; /* of stats */
+};
+
+static void count(struct state *s, const struct descriptor *d, enum blob_result result)
+{
+    const struct push_target *to = s->d->to;
+    AUTO_FREE char *note = xasprintf("pushed %.19s, %.1f MB", d->digest.text, (double)d->size_bytes / 1e6);
+
+    pthread_mutex_lock(&s->lock);
+    s->stats->existed += result == BLOB_EXISTED;
+    s->stats->mounted += result == BLOB_MOUNTED;
+    s->stats->uploaded += result == BLOB_UPLOADED;
+    s->stats->uploaded_bytes += result == BLOB_UPLOADED ? d->size_bytes : 0;
+    pthread_mutex_unlock(&s->lock);
+    if (result == BLOB_UPLOADED)
+        to->progress->note(to->progress->ctx, note);
+}
+
+static struct err *push_one(void *ctx, size_t i)
+{
+    struct state *s = ctx;
+    const struct push_target *to = s->d->to;
+    const struct delivery_blob *blob = &s->d->blobs[i];
+    enum blob_result result;
+
+    TRY(cancel_check(to->cancel));
+    TRY(registry_push_blob(to->registry, to->repo, &blob->desc, &blob->source, blob->mount_from, &result));
+    count(s, &blob->desc, result);
+    return NULL;
+}
+
+static struct err *push_blobs(void *ctx)
+{
+    struct state *s = ctx;
+
+    return in_parallel(transfer_threads(s->d->to->limits), s->d->n_blobs, push_one, s);
+}
+
+/* tag NULL: under its digest alone. */
+static struct err *put(struct state *s, const struct delivery_document *doc, const char *tag)
+{
+    const struct push_target *to = s->d->to;
+    AUTO(ref_release) struct ref ref = { 0 };
+    const struct digest d = digest_bytes(doc->text, doc->len);
+    const struct blobs_again again = { push_blobs, s };
+    struct digest got;
+
+    TRY(cancel_check(to->cancel));
+    ref_copy(&ref, to->repo);
+    free(ref.tag);
+    ref.tag = tag ? xstrdup(tag) : NULL;
+    ref.digest = tag ? NULL : xstrdup(d.text);
+    struct err *e = registry_put_manifest(to->registry, &ref, doc->media_type, doc->text, doc->len, &again, &got);
+    return err_wrap(e, "cannot push %s'%s' to '%s/%s'", tag ? "tag " : "manifest ", tag ? tag : d.text,
+                    to->repo->domain, to->repo->path);
+}
+
+static struct err *put_all(struct state *s)
+{
+    const struct delivery *d = s->d;
+    const struct strs *tags = d->to->tags;
+
+    for (size_t i = 0; i + 1 < d->n_documents; i++)
+        TRY(put(s, &d->documents[i], NULL));
+    for (size_t i = 0; i < tags->n; i++)
+        TRY(put(s, &d->documents[d->n_documents - 1], tags->items[i]));
+    return NULL;
+}
+
+struct err *deliver(const struct delivery *d, struct push_stats *stats)
+{
+    struct state s = { .d = d, .stats = stats };
+
+    pthread_mutex_init(&s.lock, NULL);
+    struct err *e = err_wrap(push_blobs(&s), "cannot push to '%s/%s'", d->to->repo->domain, d->to->repo->path);
+    if (!e)
+        e = put_all(&s);
+    pthread_mutex_destroy(&s.lock);
+    return e;
+}
