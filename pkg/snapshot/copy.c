@@ -102,6 +102,38 @@ static struct err *copy_fork(struct rootfs *from, struct rootfs *r)
     return fill_tree(r, &(struct layers){ .items = &c->tree, .n = 1 });
 }
 
+/* The tree with the layer over it becomes the tree. */
+static struct err *cover_tree(struct rootfs *r, struct layer *l)
+{
+    struct copy *c = r->state;
+    struct copy old = { .fd = -1 };
+    struct layer *items[] = { c->tree, l };
+
+    old.tree = steal(&c->tree);
+    old.scan = steal(&c->scan);
+    close_fd(&c->fd);
+    struct err *e = fill_tree(r, &(struct layers){ .items = items, .n = 2 });
+    drop_tree(&old);
+    layer_free(l);
+    return e;
+}
+
+static struct err *copy_push(struct rootfs *r, struct layer *l)
+{
+    struct copy *c = r->state;
+    struct err *e = c->changed ? need_tree(r) : NULL;
+
+    if (e) {
+        layer_free(l);
+        return e;
+    }
+    if (c->changed)
+        return cover_tree(r, l);
+    drop_tree(c); /* the layers make the tree, when it is needed */
+    rootfs_stack(r, l);
+    return NULL;
+}
+
 static struct err *copy_view(struct rootfs *r, int *ret_root_fd)
 {
     struct copy *c = r->state;
@@ -200,6 +232,7 @@ const struct snapshot_ops snapshot_copy = {
     .probe = copy_probe,
     .open = copy_open,
     .fork = copy_fork,
+    .push = copy_push,
     .view = copy_view,
     .begin = copy_begin,
     .commit = copy_commit,

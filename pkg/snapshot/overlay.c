@@ -138,6 +138,15 @@ static void drop_view(struct overlay *o)
     o->view_mount = NULL;
 }
 
+static struct err *overlay_push(struct rootfs *r, struct layer *l)
+{
+    bool fix = map_count(l->implicit) > 0;
+
+    drop_view(r->state);
+    rootfs_stack(r, l);
+    return fix ? layers_fix_implicit(r->s, &r->stack) : NULL;
+}
+
 static struct err *open_dir(const char *path, int *ret_fd)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -404,6 +413,7 @@ const struct snapshot_ops snapshot_overlay = {
     .probe = overlay_probe,
     .open = overlay_open,
     .fork = overlay_fork,
+    .push = overlay_push,
     .view = overlay_view,
     .begin = overlay_begin,
     .commit = overlay_commit,

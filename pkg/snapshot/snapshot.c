@@ -435,6 +435,13 @@ static void drop_layers(struct rootfs *r)
     vec_free(&r->stack);
 }
 
+void rootfs_stack(struct rootfs *r, struct layer *l)
+{
+    if (hides_all(l))
+        drop_layers(r);
+    vec_push(&r->stack, l);
+}
+
 struct err *rootfs_new(struct snapshotter *s, const struct digest *diff_ids, size_t n, struct rootfs **ret)
 {
     AUTO(rootfs_free) struct rootfs *r = rootfs_alloc(s);
@@ -443,9 +450,7 @@ struct err *rootfs_new(struct snapshotter *s, const struct digest *diff_ids, siz
         struct layer *l = NULL;
 
         TRY(layer_load(s, &diff_ids[i], &l));
-        if (hides_all(l))
-            drop_layers(r);
-        vec_push(&r->stack, l);
+        rootfs_stack(r, l);
     }
     TRY(s->ops->open(r));
     *ret = steal(&r);
@@ -462,6 +467,16 @@ struct err *rootfs_fork(struct rootfs *from, struct rootfs **ret)
     TRY(from->s->ops->fork(from, r));
     *ret = steal(&r);
     return NULL;
+}
+
+struct err *rootfs_push(struct rootfs *r, const struct digest *diff_id)
+{
+    struct layer *l = NULL;
+
+    if (r->step_owners)
+        return err_new(ERR_BUG, "a layer is put on a root file system with a step under way");
+    TRY(layer_load(r->s, diff_id, &l));
+    return err_wrap(r->s->ops->push(r, l), "cannot add a layer to the root file system");
 }
 
 struct err *rootfs_view(struct rootfs *r, int *ret_root_fd)

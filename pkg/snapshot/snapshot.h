@@ -54,6 +54,8 @@ struct rootfs;
 MUST_USE struct err *rootfs_new(struct snapshotter *s, const struct digest *diff_ids, size_t n, struct rootfs **ret);
 /* A new one that starts as `from` is now (FROM stage). `from` must outlive it and must not be in a step. */
 MUST_USE struct err *rootfs_fork(struct rootfs *from, struct rootfs **ret);
+/* Puts an unpacked layer on top, as if a step had made it. Not in a step. */
+MUST_USE struct err *rootfs_push(struct rootfs *r, const struct digest *diff_id);
 /* The root for reading: a directory descriptor, borrowed until the next begin, commit or free. */
 MUST_USE struct err *rootfs_view(struct rootfs *r, int *ret_root_fd);
 /* Starts a step: the root is writable at *ret_root_fd and at *ret_path (both borrowed until commit or abort). */

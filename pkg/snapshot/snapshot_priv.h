@@ -58,6 +58,7 @@ struct snapshot_ops {
     struct err *(*probe)(struct snapshotter *s, char **ret_description);
     struct err *(*open)(struct rootfs *r);
     struct err *(*fork)(struct rootfs *from, struct rootfs *r); /* after open */
+    struct err *(*push)(struct rootfs *r, struct layer *l);     /* takes l */
     struct err *(*view)(struct rootfs *r, int *ret_root_fd);
     struct err *(*begin)(struct rootfs *r, int *ret_root_fd, const char **ret_path);
     struct err *(*commit)(struct rootfs *r, const struct commit_opts *opts, struct sink out,
@@ -92,6 +93,8 @@ MUST_USE struct err *layers_merge(const struct snapshotter *s, const struct laye
 MUST_USE struct err *layers_fix_implicit(struct snapshotter *s, struct layers *stack);
 /* Keeps the stack low enough for walks to stay fast: merges the lowest layers if there are many. */
 MUST_USE struct err *rootfs_compact(struct rootfs *r);
+/* Puts a layer on top of the stack, which it may hide whole. Takes l. */
+void rootfs_stack(struct rootfs *r, struct layer *l);
 /* mkdir with mode 0755 and the epoch as its time: the root of a layer. */
 MUST_USE struct err *snapshot_make_root(const char *path);
 /* Gives the directory `to` the mode, owner, times and record of the directory `from`. */

@@ -978,6 +978,45 @@ static void steps_and_forks(const struct place *p)
     same("the origin", buf_str(&text), "f 644 0:0 a 1\nf 644 0:0 d d\n");
 }
 
+/* Layers that come from elsewhere between steps and before them, over what steps made and under it. */
+static void pushed_layers(const struct place *p)
+{
+    AUTO(snapshotter_free) struct snapshotter *s = open_snapshotter(p);
+    AUTO(rootfs_free) struct rootfs *r = NULL;
+    AUTO(rootfs_free) struct rootfs *f = NULL;
+    AUTO(buf_release) struct buf one = BUF_INIT, two = BUF_INIT, text = BUF_INIT;
+    struct digest base, first, second;
+    int fd;
+    const char *root;
+
+    now = "pushed layers";
+    base = unpack_text(s, BASE);
+    first = unpack_text(s, "f 644 0:0 d/x pushed\nf 0 0:0 d/.wh.y\nl 777 3:4 t f\n");
+    second = unpack_text(s, "f 0 0:0 .wh.f\nf 644 0:0 d/made over\nf 644 0:0 d/sub/p new\n");
+    must(rootfs_new(s, &base, 1, &r));
+    must(rootfs_view(r, &fd));
+    must(rootfs_push(r, &first));
+    must(rootfs_begin(r, &fd, &root));
+    shell(root, "test $(cat d/x) = pushed && test ! -e d/y && echo s > d/made && chmod 700 d");
+    commit_to(r, &cases[0], &one);
+    must(rootfs_push(r, &second));
+    must(rootfs_fork(r, &f));
+    must(rootfs_begin(r, &fd, &root));
+    shell(root, "test $(cat d/made) = over && test ! -e f && rm d/made && echo l > last");
+    commit_to(r, &cases[0], &two);
+    print_tar(&two, &text);
+    same("the step over a pushed layer", buf_str(&text), "d 700 0:0 d\nf 0 0:0 d/.wh.made\nf 644 0:0 last l\n");
+    buf_clear(&text);
+    print_rootfs(p, r, &text);
+    same("the root file system", buf_str(&text),
+         "d 700 0:0 d\nd 755 0:0 d/sub\nf 644 0:0 d/sub/p new\nf 600 0:0 d/sub/z three\nf 644 0:0 d/x pushed\n"
+         "f 644 0:0 h1 link\nf 644 0:0 h2 link\nf 644 0:0 last l\nl 777 7:8 s d/x\nl 777 3:4 t f\n");
+    buf_clear(&text);
+    print_rootfs(p, f, &text);
+    if (!strstr(buf_str(&text), "f 644 0:0 d/made over\n") || strstr(buf_str(&text), "last"))
+        die("the fork has '%s'", buf_str(&text));
+}
+
 static struct err *full_disk(void *ctx, const void *q, size_t n)
 {
     (void)ctx;
@@ -1192,6 +1231,7 @@ OVERLAY(wrong_digest)
 OVERLAY(many_layers)
 OVERLAY(many_steps)
 OVERLAY(steps_and_forks)
+OVERLAY(pushed_layers)
 OVERLAY(failed_commit)
 OVERLAY(details)
 OVERLAY(on_an_overlay)
@@ -1203,6 +1243,7 @@ COPY(wrong_digest)
 COPY(many_layers)
 COPY(many_steps)
 COPY(steps_and_forks)
+COPY(pushed_layers)
 COPY(details)
 OVERLAY_ON_DISK(layer_cases)
 OVERLAY_ON_DISK(details)
@@ -1216,6 +1257,7 @@ int main(void)
         cmocka_unit_test(test_many_layers),
         cmocka_unit_test(test_many_steps),
         cmocka_unit_test(test_steps_and_forks),
+        cmocka_unit_test(test_pushed_layers),
         cmocka_unit_test(test_failed_commit),
         cmocka_unit_test(test_details),
         cmocka_unit_test(test_on_an_overlay),
@@ -1228,6 +1270,7 @@ int main(void)
         cmocka_unit_test(test_many_layers_copy),
         cmocka_unit_test(test_many_steps_copy),
         cmocka_unit_test(test_steps_and_forks_copy),
+        cmocka_unit_test(test_pushed_layers_copy),
         cmocka_unit_test(test_details_copy),
         cmocka_unit_test(test_details_on_disk),
     };
