@@ -40,6 +40,10 @@ struct fetched_manifest {
 MUST_USE struct err *registry_get_manifest(struct registry *r, const struct ref *ref, struct fetched_manifest *ret,
                                            bool *ret_found);
 void fetched_manifest_release(struct fetched_manifest *m);
+/* HEAD of a manifest by tag or digest, at the registry that is pushed to. *ret_digest is "" where the answer does not
+ * tell it. */
+MUST_USE struct err *registry_find_manifest(struct registry *r, const struct ref *ref, struct digest *ret_digest,
+                                            bool *ret_found);
 /* Streams a blob to `out`, verified: wrong size or digest is ERR_REGISTRY (after the bytes went out: the caller
  * discards them). */
 MUST_USE struct err *registry_pull_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob,
