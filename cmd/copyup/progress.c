@@ -97,7 +97,10 @@ static void end(void *ctx, const struct progress_step *s, bool failed)
     flockfile(stdout);
     start_line(pp);
     print_head(s);
-    printf("  %.1fs", (double)s->duration_ms / 1000);
+    if (s->cached)
+        fputs("  CACHED", stdout);
+    else
+        printf("  %.1fs", (double)s->duration_ms / 1000);
     progress_size(s->layer_bytes, size);
     if (s->has_layer)
         printf("  layer %s", size);

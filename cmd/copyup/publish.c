@@ -44,8 +44,11 @@ void publish_show_pushed(const struct publish *p, const struct strs *tags, const
     if (tags->n == 0)
         return;
     progress_size(stats->uploaded_bytes, sent);
-    progress_line(p->printer, "blobs: %zu uploaded (%s), %zu mounted, %zu already there", stats->uploaded, sent,
-                  stats->mounted, stats->existed);
+    if (stats->unchanged)
+        progress_line(p->printer, "unchanged: the repository had this image already, nothing was moved");
+    else
+        progress_line(p->printer, "blobs: %zu uploaded (%s), %zu mounted, %zu already there", stats->uploaded, sent,
+                      stats->mounted, stats->existed);
     for (size_t i = 0; i < tags->n; i++)
         progress_line(p->printer, "pushed: %s/%s:%s", p->repo->domain, p->repo->path, tags->items[i]);
 }
@@ -73,9 +76,10 @@ static char *find_portal(const struct publish *p)
     return url;
 }
 
-struct err *publish_outputs(const struct publish *p, const struct digest *d, const struct strs *tags)
+struct err *publish_outputs(const struct publish *p, const struct digest *d, const struct strs *tags,
+                            const char *changed)
 {
     AUTO_FREE char *portal = find_portal(p);
 
-    return wire_outputs(p->s, d, tags, portal);
+    return wire_outputs(p->s, d, tags, portal, changed);
 }

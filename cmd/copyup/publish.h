@@ -22,6 +22,7 @@ MUST_USE struct err *publish_check(const struct publish *p);
 void publish_show_pushed(const struct publish *p, const struct strs *tags, const struct push_stats *stats);
 void publish_show_done(const struct publish *p);
 /* Digest files, artifact file, output variables, of an image that was pushed with these tags (or would have been). */
-MUST_USE struct err *publish_outputs(const struct publish *p, const struct digest *d, const struct strs *tags);
+MUST_USE struct err *publish_outputs(const struct publish *p, const struct digest *d, const struct strs *tags,
+                                     const char *changed);
 
 #endif

@@ -30,7 +30,7 @@ static struct err *push_image(const struct push_ctx *c, const struct image_file 
     const struct push_target to = { wire_registry(c->p.net), c->p.repo, &tags, limits, &progress, cancel };
     if (tags.n)
         TRY(image_file_push(f, &to, &stats));
-    TRY(publish_outputs(&c->p, &top->digest, &tags));
+    TRY(publish_outputs(&c->p, &top->digest, &tags, NULL));
     progress_line(c->p.printer, "image: %s", top->digest.text);
     publish_show_pushed(&c->p, &tags, &stats);
     publish_show_done(&c->p);

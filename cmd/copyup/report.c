@@ -102,14 +102,17 @@ char *report_outputs(const struct report *r, const char *existing)
 {
     const struct {
         const char *name, *value;
-    } ours[] = { { "IMAGE_TAR_PATH", r->tar_path }, { "digest", r->digest } }; /* in byte order */
+        bool may_be_others; /* a line of that name is only replaced, not removed */
+    } ours[] = { { "IMAGE_TAR_PATH", r->tar_path, false },
+                 { "changed", r->changed, true },
+                 { "digest", r->digest, false } }; /* in byte order */
     struct buf out = BUF_INIT;
 
     for (const char *line = existing; *line;) {
         size_t n = strcspn(line, "\n");
         bool replaced = false;
         for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-            replaced = replaced || line_sets(line, ours[i].name);
+            replaced = replaced || ((ours[i].value || !ours[i].may_be_others) && line_sets(line, ours[i].name));
         if (!replaced) {
             buf_add(&out, line, n);
             buf_putc(&out, '\n');

@@ -14,6 +14,7 @@ struct report {             /* all borrowed */
     const char *digest;     /* "sha256:..." */
     const char *tar_path;   /* NULL if no archive was written */
     const char *portal_url; /* of the registry; NULL = not known */
+    const char *changed;    /* "false": the repository had the image already; NULL = do not say */
 };
 
 /* The JSON of PLUGIN_ARTIFACT_FILE: pretty-printed with tabs, no line end. The caller frees. */

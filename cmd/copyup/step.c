@@ -170,11 +170,18 @@ static struct publish publishing(struct step_ctx *c)
     return (struct publish){ c->s, &c->repo, c->net, &c->printer, c->started_s };
 }
 
+/* The output variable that says whether the image is new: without a cache nobody looks. */
+static const char *changed_text(const struct settings *s, const struct strs *tags, const struct push_stats *stats)
+{
+    if (!s->enable_cache || !tags->n)
+        return NULL;
+    return stats->unchanged ? "false" : "true";
+}
+
 static struct err *deliver(struct step_ctx *c, struct product *p)
 {
     const struct settings *s = c->s;
     const struct publish out = publishing(c);
-    const struct digest d = product_digest(p);
     AUTO(strs_release) struct strs names = { 0 };
     AUTO(strs_release) struct strs tags = { 0 };
     struct push_stats stats;
@@ -187,13 +194,37 @@ static struct err *deliver(struct step_ctx *c, struct product *p)
         TRY(publish_tags(&out, &tags));
     if (tags.n)
         TRY(product_push(p, &c->repo, &tags));
-    TRY(publish_outputs(&out, &d, push ? &tags : &s->tags));
-    show_images(c, p);
     product_get_pushed(p, &stats);
+    const struct digest d = product_digest(p);
+    TRY(publish_outputs(&out, &d, push ? &tags : &s->tags, changed_text(s, &tags, &stats)));
+    show_images(c, p);
     if (push)
         publish_show_pushed(&out, &tags, &stats);
     publish_show_done(&out);
     return NULL;
+}
+
+/* Before anything is built for it. */
+static struct err *check_target(struct step_ctx *c)
+{
+    const struct publish out = publishing(c);
+
+    return c->s->repo && !c->s->no_push ? publish_check(&out) : NULL;
+}
+
+/* What is built, among all that shares a cache. */
+static char *cache_scope(const struct settings *s)
+{
+    return xasprintf("%s %s", s->repo ? s->repo : s->dockerfile ? s->dockerfile : "", s->target ? s->target : "");
+}
+
+/* What could not be read before. */
+static struct err *fetch_inputs(struct step_ctx *c, struct remote *remote)
+{
+    if (c->plans)
+        return NULL;
+    TRY(inputs_fetch(c->s, remote, &c->df, &c->context));
+    return make_plans(c);
 }
 
 static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struct store *store,
@@ -201,14 +232,13 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
 {
     const struct progress progress = progress_make(&c->printer);
     AUTO(wire_remote_free) struct wire_remote *remote = NULL;
+    AUTO(cache_free) struct cache *cache = NULL;
+    AUTO_FREE char *scope = cache_scope(c->s);
     AUTO(product_free) struct product *p = NULL;
 
     show_start(c, sb, sn, store);
     TRY(wire_remote(c->s, c->run, sb, store, &progress, &remote));
-    if (!c->plans) {
-        TRY(inputs_fetch(c->s, wire_remote_get(remote), &c->df, &c->context));
-        TRY(make_plans(c));
-    }
+    TRY(fetch_inputs(c, wire_remote_get(remote)));
     struct build_opts o = { .plan = c->plans[0],
                             .context = c->context,
                             .registry = registry,
@@ -224,9 +254,9 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
 
     TRY(wire_build(c->s, c->started_s, &o));
     wire_run_opts(c->run, &o);
-    const struct publish out = publishing(c);
-    if (c->s->repo && !c->s->no_push)
-        TRY(publish_check(&out));
+    TRY(wire_cache(c->s, registry, &progress, c->started_s, &cache));
+    wire_cache_opts(c->s, cache, scope, &o);
+    TRY(check_target(c));
     TRY(product_make(&o, (const struct plan *const *)c->plans, c->n_plans, &p));
     return deliver(c, p);
 }

@@ -252,13 +252,14 @@ struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, 
 }
 
 struct err *wire_outputs(const struct settings *s, const struct digest *d, const struct strs *tags,
-                         const char *portal_url)
+                         const char *portal_url, const char *changed)
 {
     const struct report r = { .repo = s->repo,
                               .tags = *tags,
                               .digest = d->text,
                               .tar_path = s->push_only ? NULL : s->tar_path,
-                              .portal_url = portal_url };
+                              .portal_url = portal_url,
+                              .changed = changed };
 
     return report_write(&r, s);
 }

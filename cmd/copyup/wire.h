@@ -41,11 +41,17 @@ struct remote *wire_remote_get(const struct wire_remote *r); /* borrowed */
 void wire_remote_free(struct wire_remote *r);
 DEFINE_CLEANUP(struct wire_remote *, wire_remote_free);
 
+/* The layer cache; *ret NULL: none is used. progress must outlive it. */
+MUST_USE struct err *wire_cache(const struct settings *s, struct registry *registry, const struct progress *progress,
+                                int64_t now_s, struct cache **ret);
+/* scope: as build_opts has it; borrowed, as is the cache. */
+void wire_cache_opts(const struct settings *s, struct cache *c, const char *scope, struct build_opts *o);
+
 /* Where the Azure portal shows the registry, if the settings ask for it; else NULL. The caller frees. */
 MUST_USE struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, char **ret_url);
-/* Digest files, artifact file, output variables. */
+/* Digest files, artifact file, output variables. changed: as struct report has it. */
 MUST_USE struct err *wire_outputs(const struct settings *s, const struct digest *d, const struct strs *tags,
-                                  const char *portal_url);
+                                  const char *portal_url, const char *changed);
 
 /* Of a download that is not a registry's. */
 int wire_retries(const struct settings *s);

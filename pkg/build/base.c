@@ -137,7 +137,9 @@ struct err *layer_open(struct build *b, const struct layer *l, int *ret_fd)
         return NULL;
     if (!l->origin.path && !l->layout)
         return err_new(ERR_DISK, "layer %s is no longer in the state directory", l->desc.digest.text);
-    TRY(l->layout ? layout_pull(b, l->layout, &l->desc) : pull_to_store(b, &l->origin, &l->desc));
+    struct err *e = l->layout ? layout_pull(b, l->layout, &l->desc) : pull_to_store(b, &l->origin, &l->desc);
+    cached_failed(b, l, e);
+    TRY(e);
     TRY(store_open_blob(b->o.store, &l->desc.digest, l->desc.size_bytes, ret_fd));
     if (*ret_fd < 0)
         return err_new(ERR_DISK, "layer %s vanished from the state directory", l->desc.digest.text);
@@ -146,37 +148,49 @@ struct err *layer_open(struct build *b, const struct layer *l, int *ret_fd)
 
 struct unpack_ctx {
     struct build *b;
-    struct base_image *base;
+    const struct layer *layers;
 };
 
 static struct err *unpack_one(void *ctx, size_t i)
 {
     struct unpack_ctx *u = ctx;
-    const struct layer l = base_layer(u->base, i);
+    const struct layer *l = &u->layers[i];
     AUTO_CLOSE int fd = -1;
 
     TRY(cancel_check(u->b->o.cancel));
-    if (snapshotter_has_layer(u->b->o.snapshotter, &l.diff_id))
+    if (snapshotter_has_layer(u->b->o.snapshotter, &l->diff_id))
         return NULL;
-    TRY(err_wrap(layer_open(u->b, &l, &fd), "cannot pull layer %zu", i + 1));
-    return err_wrap(snapshotter_unpack(u->b->o.snapshotter, &l.diff_id, file_source(&fd)), "cannot unpack layer %zu",
-                    i + 1);
+    TRY(err_wrap(layer_open(u->b, l, &fd), "cannot pull layer %zu", i + 1));
+    struct err *e = snapshotter_unpack(u->b->o.snapshotter, &l->diff_id, file_source(&fd));
+    cached_failed(u->b, l, e);
+    return err_wrap(e, "cannot unpack layer %zu", i + 1);
+}
+
+struct err *layers_unpack(struct build *b, const struct layer *layers, size_t n)
+{
+    struct unpack_ctx u = { b, layers };
+
+    return in_parallel(transfer_threads(b->o.limits), n, unpack_one, &u);
 }
 
 struct layer base_layer(const struct base_image *base, size_t i)
 {
-    return (struct layer){ base->manifest.layers[i], base->config.diff_ids[i], base->ref, base->layout };
+    return (struct layer){ .desc = base->manifest.layers[i],
+                           .diff_id = base->config.diff_ids[i],
+                           .origin = base->ref,
+                           .layout = base->layout };
 }
 
 struct err *base_unpack(struct build *b, struct base_image *base)
 {
-    struct unpack_ctx u = { b, base };
+    AUTO_FREE struct layer *layers = xcalloc(base->manifest.n_layers, sizeof(*layers));
     AUTO_FREE char *name = base->layout ? xstrdup(base->layout) : ref_familiar(&base->ref);
 
     if (base->unpacked)
         return NULL;
-    TRY(err_wrap(in_parallel(transfer_threads(b->o.limits), base->manifest.n_layers, unpack_one, &u),
-                 "cannot use image '%s'", name));
+    for (size_t i = 0; i < base->manifest.n_layers; i++)
+        layers[i] = base_layer(base, i);
+    TRY(err_wrap(layers_unpack(b, layers, base->manifest.n_layers), "cannot use image '%s'", name));
     base->unpacked = true;
     return NULL;
 }

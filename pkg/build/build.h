@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "base/cancel.h"
 #include "base/strs.h"
+#include "cache/cache.h"
 #include "context/context.h"
 #include "oci/manifest.h"
 #include "oci/ref.h"
@@ -29,6 +30,7 @@ struct progress_step {
     const char *text;
     int64_t duration_ms; /* at the end */
     bool has_layer;
+    bool cached;          /* its layer was made before: it was not executed, and there was no `begin` */
     uint64_t layer_bytes; /* compressed */
 };
 
@@ -49,6 +51,9 @@ struct build_opts {          /* all borrowed */
     struct store *store;
     struct snapshotter *snapshotter;
     const struct sandbox *sandbox;
+    struct cache *cache;           /* layers of earlier builds; NULL: none. Must outlive the product */
+    bool cache_copies, cache_runs; /* it is used for COPY, ADD and WORKDIR; for RUN */
+    const char *cache_scope;       /* what is built, in a word: misses are explained by an earlier build of the same */
     const struct progress *progress;
     const struct limits *limits;
     struct cancel *cancel;
@@ -101,6 +106,7 @@ MUST_USE struct err *product_push(struct product *p, const struct ref *repo, con
 struct push_stats {
     size_t existed, mounted, uploaded; /* blobs */
     uint64_t uploaded_bytes;
+    bool unchanged; /* the image was in the repository already: at most tags were set */
 };
 void product_get_pushed(const struct product *p, struct push_stats *ret_stats);
 

@@ -6,12 +6,30 @@
 #include "base/vec.h"
 #include "build/build.h"
 
+#include <stdatomic.h>
+
 /* A layer of an image: one of a base (origin or layout says where its blob can be had) or one of ours. */
 struct layer {
     struct descriptor desc;
     struct digest diff_id;
-    struct ref origin;  /* of a registry's image, borrowed from it; else origin.path is NULL */
+    struct ref origin;  /* of a registry's image or a cache, borrowed from it; else origin.path is NULL */
     const char *layout; /* of an OCI layout's image: its directory, borrowed; else NULL */
+    struct made *made;  /* ours, and it was not made by executing its step; else NULL. Borrowed */
+};
+
+/* The layer of a step, known by its key: made earlier in this run, or found in a cache. */
+struct made {
+    struct cache_entry entry; /* repo NULL: its blob is in the store */
+    atomic_bool broken;       /* it cannot be had after all */
+};
+
+/* What is known of a step before it is reached. */
+struct step_key {
+    struct digest parent, key; /* by definition: as far as it can be told without building anything; "" = it cannot */
+    struct digest *sources;    /* as key_step has them */
+    struct digest content;     /* the key by content, once it was asked for; "" = it cannot be told */
+    bool content_asked;
+    struct strs files; /* facts of the files that it takes from contexts */
 };
 
 struct layers {
@@ -36,6 +54,10 @@ struct stage_run {
     struct image_config config; /* with history and diff ids of the steps so far */
     struct layers layers;
     struct rootfs *rootfs; /* NULL until a step needs it */
+    size_t in_rootfs;      /* how many of the layers it shows */
+    struct step_key *keys; /* of each step of the plan; NULL: there is no cache */
+    struct digest key;     /* of its last step that makes a layer, by definition */
+    struct digest content; /* of the last step so far, by what its files are; "" = not known */
     enum image_format format;
 };
 
@@ -47,6 +69,8 @@ struct product {
     struct map *bases;      /* "reference|platform" -> struct base_image */
     struct context **named; /* plan_opts.contexts that are directories, opened on first use */
     struct rootfs *empty;   /* the root of "scratch" as a source, made on first use */
+    struct map *made;       /* key -> struct made */
+    struct strs settings;   /* of keys */
     struct build **builds;  /* in the order of the plans */
 
     /* the result */
@@ -54,6 +78,7 @@ struct product {
     enum image_format index_format;
     struct digest digest; /* of the index, or of the one image */
     struct push_stats pushed;
+    atomic_bool failed; /* a layer of the cache, since the last try */
 };
 
 /* The build of one platform. */
@@ -64,6 +89,7 @@ struct build {
     struct stage_run **stages; /* those in use: our own, or that of an earlier platform where both are the same */
     char created[32];
     struct progress_step now; /* the step in progress */
+    char layer_created[32];   /* the time of its layer */
 
     /* its image */
     struct image_config config;
@@ -90,6 +116,7 @@ MUST_USE struct err *base_get(struct build *b, const char *text, const struct pl
                               struct base_image **ret);
 /* Pulls and unpacks what is not here yet, in parallel. */
 MUST_USE struct err *base_unpack(struct build *b, struct base_image *base);
+MUST_USE struct err *layers_unpack(struct build *b, const struct layer *layers, size_t n);
 /* Layer number i as a layer of a stage. */
 struct layer base_layer(const struct base_image *base, size_t i);
 /* Its root for reading. */
@@ -156,6 +183,40 @@ struct copy_spec;
 MUST_USE struct err *step_add_sources(struct build *b, const struct step *step, int root_fd,
                                       const struct copy_spec *spec);
 MUST_USE struct err *step_workdir(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
+
+/* The digest of the files that the step copies; mounts: that it mounts. */
+struct copy_sum;
+MUST_USE struct err *step_copy_sum(struct build *b, const struct step *step, struct copy_sum *sum);
+MUST_USE struct err *run_mount_sum(struct build *b, const struct step_mount *sm, struct copy_sum *sum);
+
+/* keys.c: the keys of all steps, of all stages that are planned. */
+MUST_USE struct err *keys_make(struct build *b);
+/* The key of a step when all below it is built: by the files that it takes from stages and images, whatever they are
+ * built of. The same as by definition where there are none. "" = it cannot be told. */
+MUST_USE struct err *keys_content(struct build *b, size_t stage, size_t step, struct digest *ret_key);
+/* What a step's key is made of, as facts. */
+void keys_facts(const struct build *b, size_t stage, size_t step, struct strs *ret_facts);
+void keys_settings(const struct build_opts *o, struct strs *ret_settings);
+void keys_release(struct stage_run *st);
+
+/* cached.c: layers that need not be made. */
+/* Looks up the keys of all steps of all builds, together. */
+void cached_look_up(struct product *p);
+/* Is a step's layer of this kind kept in the cache? */
+bool cached_kind(const struct build *b, const struct step *step);
+/* What is known of a key; NULL: nothing. */
+struct made *cached_find(struct product *p, const struct digest *key);
+/* Adds the step's layer to its stage if it was made before; stages that its files come from may be built for it. */
+MUST_USE struct err *cached_take(struct build *b, size_t stage, size_t step, bool *ret_taken);
+/* The step was executed, and its layer is the stage's last: remembers it, and writes it to the cache. */
+void cached_keep(struct build *b, size_t stage, size_t step);
+/* A layer cannot be had, or is not what it should be: if it came from a cache, the build is made again without it. */
+void cached_failed(const struct build *b, const struct layer *l, const struct err *e);
+/* Was there such a one since the last call? */
+bool cached_again(struct product *p);
+
+/* push.c */
+MUST_USE struct err *push_product(struct product *p, const struct ref *repo, const struct strs *tags);
 
 /* image.c */
 MUST_USE struct err *image_assemble(struct build *b, enum image_format format);

@@ -284,6 +284,13 @@ static struct err *try_unpack(struct copier *c, const struct source_path *src, b
 
 /* ---- one source of the instruction ---- */
 
+static struct err *sum_one(struct copier *c, const struct source_path *src)
+{
+    set_path(&c->src, src->real);
+    copy_sum_source(c->spec->sum, src->path, src->real);
+    return src->name ? copy_entry(c, src->fd, src->name, src->type, -1, NULL) : copy_tree(c, src->fd, -1);
+}
+
 static struct err *copy_one(struct copier *c, const char *path)
 {
     __attribute__((cleanup(source_path_release))) struct source_path src = { .fd = -1 };
@@ -292,6 +299,8 @@ static struct err *copy_one(struct copier *c, const char *path)
     bool done = false;
 
     TRY(open_source(s, path, &src));
+    if (s->sum)
+        return sum_one(c, &src);
     if (s->unpack == 1 || (s->add && s->unpack != 0))
         TRY(try_unpack(c, &src, &done));
     if (done)
@@ -377,7 +386,7 @@ static struct err *copy_sources(struct copier *c)
     const struct copy_spec *s = c->spec;
 
     if (s->inline_name)
-        return copy_here_document(c);
+        return s->sum ? NULL : copy_here_document(c);
     for (size_t i = 0; i < s->sources.n; i++)
         TRY(s->parents ? copy_parents(c, s->sources.items[i]) : copy_pattern(c, s->sources.items[i]));
     return NULL;
@@ -391,7 +400,7 @@ struct err *copy_into(int to_fd, const struct copy_spec *spec, struct copy_stats
     /* BuildKit makes no layer of its own if there is a --chmod */
     c.link = spec->link && !spec->chmod;
     TRY(read_chmod(&c));
-    if (fstat(to_fd, &c.to_st) < 0)
+    if (!spec->sum && fstat(to_fd, &c.to_st) < 0)
         return err_sys(errno, "cannot look at the root");
     c.io = xcalloc(1, COPY_IO_BYTES);
     e = copy_sources(&c);

@@ -5,12 +5,16 @@
 #define BUILD_COPY_H
 
 #include "base/cancel.h"
+#include "base/mem.h"
 #include "base/strs.h"
 #include "context/ignore.h"
+#include "digest/digest.h"
 #include "sys/owner.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+struct copy_sum;
 
 struct copy_spec {
     int from_fd;     /* root of the context, a stage or an image */
@@ -39,6 +43,7 @@ struct copy_spec {
     void *find_ctx;
     void *ctx;
     const struct cancel *cancel;
+    struct copy_sum *sum; /* not NULL: nothing is copied; what would be is added to this */
 };
 
 struct copy_stats {
@@ -49,6 +54,14 @@ struct copy_stats {
  * .dockerignore" where that is why, and the nearest existing name as a hint). A wildcard may match nothing, as with
  * BuildKit. */
 MUST_USE struct err *copy_into(int to_fd, const struct copy_spec *spec, struct copy_stats *ret_stats);
+/* A digest over what copy_into() takes: the paths, types, modes, owners, contents, targets, attributes and hard links
+ * of the sources; no times, and not where they will be. Here-documents are not in it. */
+struct copy_sum *copy_sum_new(void);
+/* *ret_files: a fact (plan/key.h) for each file, or for directories where there are too many files. */
+struct digest copy_sum_end(struct copy_sum *s, struct strs *ret_files);
+void copy_sum_free(struct copy_sum *s);
+DEFINE_CLEANUP(struct copy_sum *, copy_sum_free);
+
 /* What the image has in the way of a path that the user wrote becomes ERR_DOCKERFILE: not the pod's fault. */
 MUST_USE struct err *copy_blame(struct err *e);
 

@@ -33,8 +33,7 @@ struct err *copy_mode(const struct copier *c, mode_t mode, mode_t *ret_mode)
     return NULL;
 }
 
-/* Who owns the copy of the open source. Nobody outside the image owns its files, so those of the context are root's. */
-static struct err *new_owner(const struct copier *c, int src_fd, const struct stat *st, struct owner *ret)
+struct err *copy_owner(const struct copier *c, int src_fd, const struct stat *st, struct owner *ret)
 {
     struct owner o = { 0 };
     bool known = true;
@@ -64,7 +63,7 @@ static struct err *store_owner(const struct copier *c, int fd, const struct stat
 
 /* The overlay's own marks and our records must not come from outside; labels belong to the node; of the context the
  * rest does not survive the transfer that others make. */
-static bool wanted_xattr(const struct copier *c, const char *name)
+bool copy_wants_xattr(const struct copier *c, const char *name)
 {
     static const char *const never[] = { OWNER_XATTR,        "user.overlay.", "trusted.",
                                          "security.selinux", "security.ima",  "security.evm" };
@@ -91,7 +90,7 @@ static void copy_xattrs(const struct copier *c, int from, int to)
     }
     const char *list = more ? more : names;
     for (const char *s = list; n > 0 && s < list + n; s += strlen(s) + 1) {
-        if (!wanted_xattr(c, s))
+        if (!copy_wants_xattr(c, s))
             continue;
         ssize_t len = fgetxattr(from, s, value, sizeof(value));
         const char *v = value;
@@ -138,7 +137,7 @@ struct err *copy_dir_info(struct copier *c, int src_fd, const struct stat *st, i
 {
     struct owner o;
 
-    TRY(new_owner(c, src_fd, st, &o));
+    TRY(copy_owner(c, src_fd, st, &o));
     return copy_info(c, src_fd, st, dst_fd, &o, false);
 }
 
@@ -220,7 +219,7 @@ static struct err *copy_regular(struct copier *c, int from, const struct stat *s
     struct owner o;
     bool done;
 
-    TRY(new_owner(c, from, st, &o));
+    TRY(copy_owner(c, from, st, &o));
     if (o.device)
         return copy_device(c, st, &o, dst_fd, name);
     TRY(link_or_remember(c, st, dst_fd, name, &done));
@@ -302,7 +301,7 @@ static struct err *copy_special(struct copier *c, int src_fd, const char *src_na
 
     if (from < 0 || fstat(from, &st) < 0)
         return err_sys(errno, "cannot open '%s'", c->src.data);
-    TRY(new_owner(c, from, &st, &o));
+    TRY(copy_owner(c, from, &st, &o));
     if (S_ISLNK(st.st_mode))
         return copy_symlink(c, from, &st, &o, dst_fd, name);
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
@@ -321,6 +320,8 @@ struct err *copy_entry(struct copier *c, int src_fd, const char *src_name, unsig
     struct stat st;
 
     c->stats.files++;
+    if (c->spec->sum)
+        return copy_sum_entry(c, src_fd, src_name, type);
     if (type == DT_UNKNOWN && fstatat(src_fd, src_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         type = IFTODT(st.st_mode);
     if (type != DT_REG) /* opening a device may do things */

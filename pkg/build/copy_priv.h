@@ -42,11 +42,21 @@ MUST_USE struct err *copy_entry(struct copier *c, int src_fd, const char *src_na
                                 const char *dst_name);
 /* Gives the directory dst_fd all that src_fd has but its content. */
 MUST_USE struct err *copy_dir_info(struct copier *c, int src_fd, const struct stat *st, int dst_fd);
+/* Who owns the copy of the open source. Nobody outside the image owns its files, so those of the context are root's. */
+MUST_USE struct err *copy_owner(const struct copier *c, int src_fd, const struct stat *st, struct owner *ret);
+/* Does the copy get this extended attribute? */
+bool copy_wants_xattr(const struct copier *c, const char *name);
 MUST_USE struct err *copy_times(const struct copier *c, const struct stat *st, int dst_fd);
 /* The mode after --chmod. */
 MUST_USE struct err *copy_mode(const struct copier *c, mode_t mode, mode_t *ret_mode);
 /* The here-document, as dst_fd/name. */
 MUST_USE struct err *copy_inline(struct copier *c, int dst_fd, const char *name);
+
+/* ---- copy_sum.c: the same for spec->sum ---- */
+MUST_USE struct err *copy_sum_entry(struct copier *c, int src_fd, const char *src_name, unsigned char type);
+MUST_USE struct err *copy_sum_dir(struct copier *c, int src_fd, const struct stat *st);
+/* A source as it is called, and what that leads to. */
+void copy_sum_source(struct copy_sum *s, const char *path, const char *real);
 
 /* ---- copy_tree.c ---- */
 

@@ -116,6 +116,10 @@ static struct err *make_dir(const struct copier *c, struct dir *d)
     if (d->dst_fd >= 0 || !d->up)
         return NULL;
     TRY(make_dir(c, d->up));
+    if (c->spec->sum) {
+        d->created = true;
+        return NULL;
+    }
     if (mkdirat(d->up->dst_fd, d->name, 0700) == 0)
         d->created = true;
     else if (errno != EEXIST)
@@ -128,6 +132,8 @@ static struct err *finish_dir(struct copier *c, struct dir *d)
 {
     mode_t mode;
 
+    if (c->spec->sum && d->created)
+        return copy_sum_dir(c, d->src_fd, &d->st);
     if (d->dst_fd < 0)
         return NULL;
     if (!d->up)
@@ -275,8 +281,9 @@ struct err *copy_tree(struct copier *c, int src_fd, int dst_fd)
     __attribute__((cleanup(dir_release))) struct dir d = { .src_fd = -1, .dst_fd = -1 };
 
     d.src_fd = openat(src_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    d.dst_fd = openat(dst_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (d.src_fd < 0 || d.dst_fd < 0 || fstat(d.src_fd, &d.st) < 0)
+    if (!c->spec->sum)
+        d.dst_fd = openat(dst_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (d.src_fd < 0 || (!c->spec->sum && d.dst_fd < 0) || fstat(d.src_fd, &d.st) < 0)
         return err_sys(errno, "cannot open directory '%s'", c->src.data);
     walk_to_root(c, &d.states);
     c->root_len = c->src.len;

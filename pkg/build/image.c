@@ -69,7 +69,7 @@ static struct err *assemble_layers(struct build *b, const struct stage_run *st)
         m->layers[i] = l->desc;
         TRY(set_media(b, m->format, l, &m->layers[i]));
         b->image_bytes += l->desc.size_bytes;
-        b->own_layers += !l->origin.path && !l->layout;
+        b->own_layers += l->made || (!l->origin.path && !l->layout);
         m->n_layers++;
     }
     return NULL;

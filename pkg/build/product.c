@@ -81,6 +81,10 @@ static struct err *plan_all(struct product *p)
 
 static struct err *build_all(struct product *p)
 {
+    for (size_t i = 0; p->o.cache && i < p->n_plans; i++)
+        TRY(keys_make(p->builds[i]));
+    if (p->o.cache)
+        cached_look_up(p);
     for (size_t i = 0; i < p->n_plans; i++) {
         struct err *e = stage_build(p->builds[i], p->plans[i]->target);
 
@@ -88,6 +92,49 @@ static struct err *build_all(struct product *p)
         TRY(about(p->builds[i], e));
     }
     return NULL;
+}
+
+static struct err *build_once(struct product *p)
+{
+    TRY(build_all(p));
+    return assemble(p);
+}
+
+/* A stage may be a fork of one that an earlier build made. */
+static void free_builds(struct product *p)
+{
+    for (size_t i = p->n_plans; i-- > 0;) {
+        build_free(p->builds[i]);
+        p->builds[i] = NULL;
+    }
+    free(p->index_text);
+    p->index_text = NULL;
+}
+
+/* All again from the plans on: what was executed so far is known by its keys. */
+static struct err *build_anew(struct product *p)
+{
+    free_builds(p);
+    for (size_t i = 0; i < p->n_plans; i++)
+        p->builds[i] = build_new(p, p->plans[i]);
+    for (size_t i = 0; i < p->n_plans; i++)
+        TRY(about(p->builds[i], stages_plan(p->builds[i])));
+    return build_once(p);
+}
+
+/* A layer of the cache that cannot be had shows when it is wanted. Each time one less is used. */
+static struct err *whole_or_anew(struct product *p, struct err *e)
+{
+    while (e && cached_again(p)) {
+        err_free(e);
+        e = build_anew(p);
+    }
+    return e;
+}
+
+static struct err *build_until_whole(struct product *p)
+{
+    return whole_or_anew(p, build_once(p));
 }
 
 struct err *product_make(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
@@ -100,13 +147,14 @@ struct err *product_make(const struct build_opts *opts, const struct plan *const
     p->n_plans = n_plans;
     p->bases = map_new(base_free);
     p->builds = xcalloc(n_plans, sizeof(struct build *));
+    p->made = map_new(free);
+    keys_settings(opts, &p->settings);
     for (size_t i = 0; i < n_plans; i++)
         p->builds[i] = build_new(p, plans[i]);
     for (size_t i = 0; i < n_plans; i++)
         TRY(check_runs(opts->sandbox, plans[i]));
     TRY(plan_all(p));
-    TRY(build_all(p));
-    TRY(assemble(p));
+    TRY(build_until_whole(p));
     *ret = steal(&p);
     return NULL;
 }
@@ -115,13 +163,12 @@ void product_free(struct product *p)
 {
     if (!p)
         return;
-    /* a stage may be a fork of one that an earlier build made */
-    for (size_t i = p->n_plans; i-- > 0;)
-        build_free(p->builds[i]);
+    free_builds(p);
     free(p->builds);
+    map_free(p->made);
+    strs_release(&p->settings);
     sources_release(p);
     map_free(p->bases);
-    free(p->index_text);
     free(p);
 }
 
@@ -198,11 +245,38 @@ static struct err *write_archive(struct product *p, const char *path, const stru
     return export_docker_tar(path, &image);
 }
 
-struct err *product_export(struct product *p, const char *tar_path, const char *oci_path, const struct strs *names)
+static struct err *export(struct product *p, const char *tar_path, const char *oci_path, const struct strs *names)
 {
     if (tar_path)
         TRY(err_wrap(write_archive(p, tar_path, names), "cannot write the image to '%s'", tar_path));
     if (oci_path)
         TRY(err_wrap(write_layout(p, oci_path, names), "cannot write the image to '%s'", oci_path));
     return NULL;
+}
+
+struct err *product_export(struct product *p, const char *tar_path, const char *oci_path, const struct strs *names)
+{
+    struct err *e = export(p, tar_path, oci_path, names);
+
+    while (e && cached_again(p)) {
+        err_free(e);
+        TRY(whole_or_anew(p, build_anew(p)));
+        e = export(p, tar_path, oci_path, names);
+    }
+    return e;
+}
+
+struct err *product_push(struct product *p, const struct ref *repo, const struct strs *tags)
+{
+    if (p->o.cache)
+        cache_flush(p->o.cache); /* what is there can be mounted */
+    struct err *e = push_product(p, repo, tags);
+
+    while (e && cached_again(p)) {
+        err_free(e);
+        TRY(whole_or_anew(p, build_anew(p)));
+        cache_flush(p->o.cache);
+        e = push_product(p, repo, tags);
+    }
+    return e;
 }

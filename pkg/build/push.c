@@ -47,12 +47,22 @@ static struct err *open_layer(void *ctx, int *ret_fd, uint64_t *ret_offset)
     return layer_open(blob->b, &blob->layer, ret_fd);
 }
 
+/* The repository that has it: its base's, or that of the cache. NULL: none that is known. */
+static const struct ref *blob_elsewhere(const struct push_blob *blob)
+{
+    const struct layer *l = &blob->layer;
+
+    if (l->origin.path)
+        return &l->origin;
+    return blob->b->o.cache ? cache_has_blob(blob->b->o.cache, &l->desc.digest) : NULL;
+}
+
 static struct delivery_blob as_delivery(struct push_blob *blob, const struct ref *repo)
 {
-    const struct ref *origin = &blob->layer.origin;
-    bool near = origin->path && strcmp(origin->domain, repo->domain) == 0;
+    const struct ref *other = blob_elsewhere(blob);
+    bool near = other && strcmp(other->domain, repo->domain) == 0;
 
-    return (struct delivery_blob){ blob->layer.desc, near ? origin->path : NULL, { open_layer, blob } };
+    return (struct delivery_blob){ blob->layer.desc, near ? other->path : NULL, { open_layer, blob } };
 }
 
 static struct delivery_document document(const char *media_type, const char *text)
@@ -60,12 +70,82 @@ static struct delivery_document document(const char *media_type, const char *tex
     return (struct delivery_document){ media_type, text, strlen(text) };
 }
 
-struct err *product_push(struct product *p, const struct ref *repo, const struct strs *tags)
+static struct push_target target_of(const struct product *p, const struct ref *repo, const struct strs *tags)
 {
-    const struct push_target to = { p->o.registry, repo, tags, p->o.limits, p->o.progress, p->o.cancel };
+    return (struct push_target){ p->o.registry, repo, tags, p->o.limits, p->o.progress, p->o.cancel };
+}
+
+/* The document that the tags name. */
+static struct delivery_document top_document(const struct product *p)
+{
+    if (p->index_text)
+        return document(p->index_format == IMAGE_FORMAT_OCI ? MEDIA_OCI_INDEX : MEDIA_DOCKER_LIST, p->index_text);
+    return document(image_media(p->builds[0]), p->builds[0]->manifest_text);
+}
+
+/* ---- what was pushed before ---- */
+
+/* Was nothing executed? Then it is likely that the image was pushed before. */
+static bool is_all_known(const struct product *p)
+{
+    bool known = p->o.cache != NULL;
+
+    for (size_t k = 0; known && k < p->n_plans; k++) {
+        const struct layers *layers = &build_target(p->builds[k])->layers;
+
+        for (size_t i = 0; known && i < layers->n; i++)
+            known = layers->items[i].origin.path || layers->items[i].layout;
+    }
+    return known;
+}
+
+/* Does tag (NULL: the image's own digest) lead to this image already? What cannot be asked is not so. */
+static bool is_there(const struct product *p, const struct ref *repo, const char *tag)
+{
+    struct digest own = p->digest, found = { "" };
+    struct ref ref = { .domain = repo->domain, .path = repo->path, .tag = (char *)tag };
+    bool there = false;
+
+    if (!tag)
+        ref.digest = own.text;
+    err_free(registry_find_manifest(p->o.registry, &ref, &found, &there));
+    return there && (!tag || digest_equal(&found, &own));
+}
+
+/* An image that the repository has needs nothing but its tags. *ret_done: that was so. */
+static struct err *tag_again(struct product *p, const struct ref *repo, const struct strs *tags, bool *ret_done)
+{
+    AUTO_FREE char **missing = xcalloc(tags->n + 1, sizeof(*missing));
+    struct strs rest = { .items = missing };
+    const struct delivery_document top = top_document(p);
+    const struct push_target to = target_of(p, repo, &rest);
+    const struct delivery d = { .to = &to, .documents = &top, .n_documents = 1 };
+
+    *ret_done = false;
+    if (!is_all_known(p))
+        return NULL;
+    for (size_t i = 0; i < tags->n; i++)
+        if (!is_there(p, repo, tags->items[i]))
+            missing[rest.n++] = tags->items[i];
+    if (rest.n == tags->n && !is_there(p, repo, NULL))
+        return NULL;
+    if (rest.n)
+        TRY(deliver(&d, &p->pushed));
+    *ret_done = p->pushed.unchanged = true;
+    return NULL;
+}
+
+struct err *push_product(struct product *p, const struct ref *repo, const struct strs *tags)
+{
+    const struct push_target to = target_of(p, repo, tags);
     struct push_list list = { 0 };
     struct delivery d = { .to = &to };
+    bool done;
 
+    p->pushed = (struct push_stats){ 0 };
+    TRY(tag_again(p, repo, tags, &done));
+    if (done)
+        return NULL;
     list_blobs(p, &list);
     AUTO_FREE struct delivery_blob *blobs = xcalloc(list.blobs.n, sizeof(*blobs));
     AUTO_FREE struct delivery_document *documents = xcalloc(p->n_plans + 1, sizeof(*documents));
@@ -77,8 +157,7 @@ struct err *product_push(struct product *p, const struct ref *repo, const struct
         documents[d.n_documents] = document(image_media(b), b->manifest_text);
     }
     if (p->index_text)
-        documents[d.n_documents++] =
-            document(p->index_format == IMAGE_FORMAT_OCI ? MEDIA_OCI_INDEX : MEDIA_DOCKER_LIST, p->index_text);
+        documents[d.n_documents++] = top_document(p);
     d.blobs = blobs;
     d.documents = documents;
     struct err *e = deliver(&d, &p->pushed);

@@ -1,5 +1,6 @@
 #include "base/suggest.h"
 #include "build/build_priv.h"
+#include "plan/key.h"
 
 #include <string.h>
 #include <time.h>
@@ -92,6 +93,7 @@ static struct err *start_from_image(struct build *b, size_t index)
     struct stage_run *st = b->stages[index];
 
     st->format = st->base->manifest.format;
+    st->content = plan_key_image(&st->base->manifest);
     config_copy(&st->config, &st->base->config);
     for (size_t i = 0; i < st->base->manifest.n_layers; i++)
         vec_push(&st->layers, base_layer(st->base, i));
@@ -106,6 +108,7 @@ static struct err *start_from_stage(struct build *b, size_t index)
     TRY(stage_build(b, b->o.plan->stages[index].base_stage));
     from = b->stages[b->o.plan->stages[index].base_stage];
     st->format = from->format;
+    st->content = from->content;
     config_copy(&st->config, &from->config);
     for (size_t i = 0; i < from->layers.n; i++)
         vec_push(&st->layers, from->layers.items[i]);
@@ -117,6 +120,7 @@ static struct err *start_from_scratch(struct build *b, size_t index)
     struct stage_run *st = b->stages[index];
 
     st->format = IMAGE_FORMAT_DOCKER;
+    st->content = plan_key_scratch();
     return NULL;
 }
 
@@ -135,32 +139,60 @@ static struct err *stage_start(struct build *b, size_t index)
     return df_at(b->o.plan->df, &b->o.plan->df->instrs[ps->first], start[ps->base](b, index));
 }
 
-static struct err *rootfs_of_base(struct build *b, const struct base_image *base, struct rootfs **ret)
+/* The image that the stage is built on, through the stages between; NULL: nothing. */
+static struct base_image *image_below(const struct build *b, size_t index)
 {
-    if (!base)
-        return rootfs_new(b->o.snapshotter, NULL, 0, ret);
-    return rootfs_new(b->o.snapshotter, base->config.diff_ids, base->config.n_diff_ids, ret);
+    while (b->o.plan->stages[index].base == PLAN_BASE_STAGE)
+        index = b->o.plan->stages[index].base_stage;
+    return b->stages[index]->base;
 }
 
-static struct err *rootfs_of_stage(struct build *b, size_t base_stage, struct rootfs **ret)
+static struct err *unpack_layers(struct build *b, size_t index, size_t from)
+{
+    const struct layers *layers = &b->stages[index]->layers;
+    struct base_image *image = image_below(b, index);
+
+    if (image)
+        TRY(base_unpack(b, image));
+    return err_wrap(layers_unpack(b, layers->items + from, layers->n - from), "cannot use the layers of earlier steps");
+}
+
+static struct err *rootfs_of_layers(struct build *b, size_t index)
+{
+    struct stage_run *st = b->stages[index];
+    AUTO_FREE struct digest *diff_ids = xcalloc(st->layers.n, sizeof(*diff_ids));
+
+    TRY(unpack_layers(b, index, 0));
+    for (size_t i = 0; i < st->layers.n; i++)
+        diff_ids[i] = st->layers.items[i].diff_id;
+    TRY(rootfs_new(b->o.snapshotter, diff_ids, st->layers.n, &st->rootfs));
+    st->in_rootfs = st->layers.n;
+    return NULL;
+}
+
+/* What a step of the base stage made is there already. */
+static struct err *rootfs_of_stage(struct build *b, size_t base_stage, struct stage_run *st)
 {
     struct rootfs *from;
 
     TRY(stage_rootfs(b, base_stage, &from));
-    return rootfs_fork(from, ret);
+    TRY(rootfs_fork(from, &st->rootfs));
+    st->in_rootfs = b->stages[base_stage]->layers.n;
+    return NULL;
 }
 
 struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret)
 {
     struct stage_run *st = b->stages[index];
     const struct plan_stage *ps = &b->o.plan->stages[index];
+    bool fork = ps->base == PLAN_BASE_STAGE && b->stages[ps->base_stage]->rootfs;
 
-    if (!st->rootfs && st->base)
-        TRY(base_unpack(b, st->base));
-    if (!st->rootfs && ps->base == PLAN_BASE_STAGE)
-        TRY(rootfs_of_stage(b, ps->base_stage, &st->rootfs));
-    else if (!st->rootfs)
-        TRY(rootfs_of_base(b, st->base, &st->rootfs));
+    if (!st->rootfs)
+        TRY(fork ? rootfs_of_stage(b, ps->base_stage, st) : rootfs_of_layers(b, index));
+    if (st->in_rootfs < st->layers.n) /* of steps that were not executed */
+        TRY(unpack_layers(b, index, st->in_rootfs));
+    for (; st->in_rootfs < st->layers.n; st->in_rootfs++)
+        TRY(rootfs_push(st->rootfs, &st->layers.items[st->in_rootfs].diff_id));
     *ret = st->rootfs;
     return NULL;
 }
@@ -191,6 +223,7 @@ struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r
     l.desc.digest = result.digest;
     l.desc.size_bytes = result.size_bytes; /* its media type follows from the image's format, at the end */
     vec_push(&st->layers, l);
+    st->in_rootfs++;
     config_add_diff_id(&st->config, &result.diff_id);
     b->now.has_layer = true;
     b->now.layer_bytes = result.size_bytes;
@@ -211,21 +244,40 @@ static struct err *do_step(struct build *b, size_t index, const struct step *ste
     return by_kind[step->kind](b, b->stages[index], r, step);
 }
 
+static struct err *execute_step(struct build *b, size_t index, size_t number)
+{
+    const struct progress *p = b->o.progress;
+
+    p->begin(p->ctx, &b->now);
+    TRY(do_step(b, index, &b->stages[index]->plan.steps[number]));
+    memcpy(b->layer_created, b->created, sizeof(b->created));
+    cached_keep(b, index, number);
+    return NULL;
+}
+
 /* One step with its lines of progress. */
-static struct err *show_step(struct build *b, size_t index, const struct step *step, const struct progress_step *show)
+static struct err *show_step(struct build *b, size_t index, size_t number, const struct progress_step *show)
 {
     const struct progress *p = b->o.progress;
     int64_t start = now_ms();
+    bool taken = false;
 
     b->now = *show;
-    p->begin(p->ctx, &b->now);
-    struct err *e = do_step(b, index, step);
-    struct progress_step end = *show; /* a stage that was built on the way has used b->now */
-    end.has_layer = !e && b->now.has_layer;
-    end.layer_bytes = b->now.layer_bytes;
+    struct err *e = cached_take(b, index, number, &taken);
+    if (!e && !taken) {
+        b->now = *show; /* a stage that was built on the way has used it */
+        start = now_ms();
+        e = execute_step(b, index, number);
+    }
+    struct progress_step end = *show;
+    end.cached = taken;
+    end.has_layer = !e && (taken || b->now.has_layer);
+    end.layer_bytes =
+        end.has_layer ? b->stages[index]->layers.items[b->stages[index]->layers.n - 1].desc.size_bytes : 0;
     end.duration_ms = now_ms() - start;
-    p->end(p->ctx, &end, e != NULL);
-    return df_at_line(b->o.plan->df, step->line, e);
+    if (!e || !b->whole->failed) /* else it is begun again */
+        p->end(p->ctx, &end, e != NULL);
+    return df_at_line(b->o.plan->df, b->stages[index]->plan.steps[number].line, e);
 }
 
 static size_t count_steps(const struct stage_plan *sp)
@@ -266,11 +318,11 @@ static struct err *run_steps(struct build *b, size_t index)
         if (step->kind != STEP_META) {
             show.number++;
             show.text = step->display;
-            TRY(show_step(b, index, step, &show));
+            TRY(show_step(b, index, i, &show));
         }
         const bool layer = step->kind != STEP_META;
-        config_add_history(&st->config, layer || b->o.epoch_set ? b->created : NULL, step->created_by, "copyup",
-                           !layer);
+        const char *created = b->o.epoch_set ? b->created : layer ? b->layer_created : NULL;
+        config_add_history(&st->config, created, step->created_by, "copyup", !layer);
     }
     return NULL;
 }
@@ -309,6 +361,7 @@ struct err *stage_build(struct build *b, size_t index)
 
 void stage_release(struct stage_run *st)
 {
+    keys_release(st);
     rootfs_free(st->rootfs);
     vec_free(&st->layers);
     stage_plan_release(&st->plan);

@@ -63,28 +63,34 @@ static struct err *copy_step(struct build *b, struct rootfs *r, const struct ste
     return e;
 }
 
+/* What the plan says of the step, and where its files are. */
+static struct copy_spec spec_of(const struct build *b, const struct step *step, const struct source_root *source)
+{
+    return (struct copy_spec){ .from_fd = source->fd,
+                               .from_image = source->rootfs || source->owned,
+                               .ignore = source->ignore,
+                               .sources = step->sources, /* borrowed */
+                               .dest = step->dest,
+                               .chmod = step->chmod,
+                               .add = step->add,
+                               .unpack = step->unpack,
+                               .parents = step->parents,
+                               .link = step->link,
+                               .owners = b->o.sandbox->owners,
+                               .note_owner = note_owner,
+                               .find_owner = source->owned ? find_in_context : find_owner,
+                               .find_ctx = source->owned ? (void *)source->owned : source->rootfs,
+                               .cancel = b->o.cancel };
+}
+
 struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step)
 {
-    struct copy_spec spec = { .sources = step->sources, /* borrowed */
-                              .dest = step->dest,
-                              .chmod = step->chmod,
-                              .add = step->add,
-                              .unpack = step->unpack,
-                              .parents = step->parents,
-                              .link = step->link,
-                              .owners = b->o.sandbox->owners,
-                              .note_owner = note_owner,
-                              .cancel = b->o.cancel };
     struct source_root source = { .fd = -1 };
     const char *root;
     int root_fd;
 
     TRY(source_open(b, &step->from, &source));
-    spec.from_fd = source.fd;
-    spec.from_image = source.rootfs || source.owned;
-    spec.find_owner = source.owned ? find_in_context : find_owner;
-    spec.find_ctx = source.owned ? (void *)source.owned : source.rootfs;
-    spec.ignore = source.ignore;
+    struct copy_spec spec = spec_of(b, step, &source);
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = copy_step(b, r, step, root_fd, &spec);
     if (e) {
@@ -94,9 +100,38 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
     return stage_commit(b, st, r);
 }
 
+struct err *step_copy_sum(struct build *b, const struct step *step, struct copy_sum *sum)
+{
+    AUTO(ignore_free) struct ignore *exclude = NULL;
+    struct source_root source = { .fd = -1 };
+    struct copy_stats stats;
+
+    TRY(source_open(b, &step->from, &source));
+    struct copy_spec spec = spec_of(b, step, &source);
+    if (step->exclude.n)
+        TRY(ignore_from_patterns(&step->exclude, &exclude));
+    spec.exclude = exclude;
+    spec.sum = sum;
+    return step->remote ? step_add_sources(b, step, -1, &spec) : copy_into(-1, &spec, &stats);
+}
+
+struct err *run_mount_sum(struct build *b, const struct step_mount *sm, struct copy_sum *sum)
+{
+    struct source_root source = { .fd = -1 };
+    char *path = (char *)(sm->m.source && *sm->m.source ? sm->m.source : "/"); /* only read */
+    const struct step step = { .sources = { .items = &path, .n = 1 }, .unpack = -1 };
+    struct copy_stats stats;
+
+    TRY(source_open(b, &sm->from, &source));
+    struct copy_spec spec = spec_of(b, &step, &source);
+    spec.literal = true;
+    spec.sum = sum;
+    return copy_into(-1, &spec, &stats);
+}
+
 /* ---- WORKDIR ---- */
 
-struct made {
+struct made_dirs {
     enum owner_mode owners;
     struct owner owner;
     struct strs paths; /* from the top down */
@@ -104,7 +139,7 @@ struct made {
 
 static struct err *give_dir(void *ctx, int fd, const char *path)
 {
-    struct made *m = ctx;
+    struct made_dirs *m = ctx;
     struct stat st;
     bool stored;
 
@@ -132,7 +167,7 @@ static struct err *date_dirs(int root_fd, const struct strs *paths, int64_t seco
 /* Only the directories that are made get the time of SOURCE_DATE_EPOCH; files keep theirs. */
 static struct err *make_workdir(struct build *b, int root_fd, const struct step *step)
 {
-    struct made made = { .owners = b->o.sandbox->owners };
+    struct made_dirs made = { .owners = b->o.sandbox->owners };
     AUTO_FREE char *real = NULL;
     AUTO_CLOSE int fd = -1;
 

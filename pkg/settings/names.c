@@ -44,7 +44,7 @@ static void set_text(char **to, char *text)
 }
 
 /* Puts the registry in front of a repository that names none. NULL if there is none to put. */
-static char *qualified(const char *repo, const char *registry)
+char *settings_qualified(const char *repo, const char *registry)
 {
     if (host_len(repo) > 0)
         return xstrdup(repo);
@@ -105,7 +105,7 @@ static void check_repo(struct reading *r)
     }
     if (!s->repo)
         return;
-    char *repo = qualified(s->repo, registry);
+    char *repo = settings_qualified(s->repo, registry);
     if (repo)
         set_text(&s->repo, repo);
     else if (!s->no_push)
@@ -133,20 +133,6 @@ static void check_destination(struct reading *r)
     }
     s->no_push = true;
     strs_add(&s->notes, "PLUGIN_REPO is not set: nothing is pushed");
-}
-
-/* With a host as it is, else behind the registry's; without any, beside the image. */
-static void derive_cache_repo(struct reading *r)
-{
-    struct settings *s = r->s;
-
-    if (s->cache_repo) {
-        char *repo = qualified(s->cache_repo, s->registry);
-        if (repo)
-            set_text(&s->cache_repo, repo);
-    } else if (s->enable_cache && s->repo) {
-        s->cache_repo = xasprintf("%s/cache", s->repo);
-    }
 }
 
 /* Tags from the working directory's file .tags, where a step before this one may leave them. */
@@ -253,6 +239,6 @@ void settings_check_names(struct reading *r)
 {
     check_repo(r);
     check_destination(r);
-    derive_cache_repo(r);
+    settings_check_cache(r);
     check_tags(r);
 }

@@ -84,9 +84,11 @@ struct settings {
     int64_t push_retry, pull_retry; /* -1 = not set */
     bool skip_push_check;
     /* cache */
-    bool enable_cache;
-    char *cache_repo;    /* with the registry's host; REPO/cache if the cache is on and none is given */
-    int64_t cache_ttl_h; /* 0 = not set */
+    bool enable_cache;      /* also because another setting names a cache */
+    char *cache_repo;       /* to write and read: with the registry's host, without tag; NULL: nothing is written */
+    struct strs cache_from; /* to read: the same, without those that are cache_repo */
+    int64_t cache_ttl_h;
+    bool no_cache, cache_copies, cache_runs;
     /* outputs */
     bool skip_existing_tags;
     bool no_push, push_only; /* no_push also when no repository is named */
@@ -102,6 +104,8 @@ struct settings {
     bool expand_tag, auto_tag, multiple_build_args;
     char *auto_tag_suffix, *auto_tag_skip, *commit_ref, *default_branch;
     struct strs build_args_new, build_args_from_env;
+    char *cache_to;
+    struct strs import_cache, export_cache;
 };
 
 /* Reads environ-like NAME=VALUE entries (and the files they name). All mistakes are found before it returns, joined

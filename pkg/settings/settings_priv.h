@@ -76,6 +76,10 @@ void settings_check_credentials(struct reading *r);
 void settings_check_context(struct reading *r);
 /* azure.c */
 void settings_check_azure(struct reading *r);
+/* names.c: the registry in front of a repository that names none; NULL if there is none to put. The caller frees. */
+char *settings_qualified(const char *repo, const char *registry);
+/* cache.c */
+void settings_check_cache(struct reading *r);
 /* platforms.c */
 void settings_check_platforms(struct reading *r);
 /* run_secrets.c */

@@ -17,12 +17,12 @@
 #define DEFAULT(text) .fallback = (text)
 #define HELP(text)    .help = (text)
 
-#define WHY_CACHE    "this version has no remote layer cache; every step is executed"
-#define WHY_LAYERS   "a layer is what its step changed, whatever else is there"
-#define WHY_OWN_ROOT "each step has a root of its own; nothing of this container is touched or left behind"
-#define WHY_ECR      "it belongs to another registry product"
-#define WHY_DAEMON   "there is no build daemon"
-#define WHY_SIGN     "signing is not supported by this version"
+#define WHY_CACHE_DIR "base images are kept in the state directory (PLUGIN_STATE_DIR), on a volume between builds"
+#define WHY_LAYERS    "a layer is what its step changed, whatever else is there"
+#define WHY_OWN_ROOT  "each step has a root of its own; nothing of this container is touched or left behind"
+#define WHY_ECR       "it belongs to another registry product"
+#define WHY_DAEMON    "there is no build daemon"
+#define WHY_SIGN      "signing is not supported by this version"
 
 const struct setting settings_table[] = {
     { .group = "What is built",
@@ -229,21 +229,29 @@ const struct setting settings_table[] = {
       BOOL,
       PLACE(enable_cache),
       DEFAULT("false"),
-      HELP("Use a remote layer cache."),
-      NOTHING(WHY_CACHE) },
-    { NAMES("PLUGIN_CACHE_REPO"), TEXT, PLACE(cache_repo), HELP("The cache's repository."), NOTHING(WHY_CACHE) },
-    { NAMES("PLUGIN_CACHE_TTL"), INT(0, 1000000), PLACE(cache_ttl_h), HELP("How long entries are used, in hours."),
-      NOTHING(WHY_CACHE) },
-    { NAMES("PLUGIN_CACHE_DIR"), TEXT, NO_PLACE, HELP("A directory with base images."), NOTHING(WHY_CACHE) },
-    { NAMES("PLUGIN_CACHE_COPY_LAYERS"), BOOL, NO_PLACE, HELP("Cache the layers of COPY."), NOTHING(WHY_CACHE) },
-    { NAMES("PLUGIN_CACHE_RUN_LAYERS"), BOOL, NO_PLACE, HELP("Cache the layers of RUN."), NOTHING(WHY_CACHE) },
+      HELP("Keep the layers of all steps in a repository, and use what is there: docs/cache.md. Default: true if "
+           "another "
+           "setting names a cache to read or to write.") },
+    { NAMES("PLUGIN_CACHE_REPO"), TEXT, PLACE(cache_repo),
+      HELP("The cache's repository, with the registry or without. Default: PLUGIN_REPO/cache.") },
+    { NAMES("PLUGIN_CACHE_TTL"), INT(0, 1000000), PLACE(cache_ttl_h), DEFAULT("336"),
+      HELP("How old an entry may be to be used, in hours; 0 is the default.") },
+    { NAMES("PLUGIN_CACHE_FROM"), LIST, PLACE(cache_from),
+      HELP("Further repositories whose entries are used, in this order: NAME, or type=registry,ref=NAME as buildx has "
+           "it.") },
+    { NAMES("PLUGIN_IMPORT_CACHE"), SEMICOLONS, PLACE(import_cache), HELP("The same, split at ';'.") },
+    { NAMES("PLUGIN_CACHE_TO"), TEXT, PLACE(cache_to),
+      HELP("The repository that entries are written to, if PLUGIN_CACHE_REPO is not set; as PLUGIN_CACHE_FROM.") },
+    { NAMES("PLUGIN_EXPORT_CACHE"), SEMICOLONS, PLACE(export_cache), HELP("The same, split at ';'.") },
+    { NAMES("PLUGIN_CACHE_RUN_LAYERS"), BOOL, PLACE(cache_runs), DEFAULT("true"),
+      HELP("Use the cache for the layers of RUN.") },
+    { NAMES("PLUGIN_CACHE_COPY_LAYERS"), BOOL, PLACE(cache_copies), DEFAULT("true"),
+      HELP("Use the cache for the layers of COPY, ADD and WORKDIR.") },
+    { NAMES("PLUGIN_NO_CACHE"), BOOL, PLACE(no_cache), DEFAULT("false"),
+      HELP("Execute every step; the cache is written anew.") },
+    { NAMES("PLUGIN_CACHE_DIR"), TEXT, NO_PLACE, HELP("A directory with base images."), NOTHING(WHY_CACHE_DIR) },
     { NAMES("PLUGIN_COMPRESSED_CACHING"), BOOL, NO_PLACE, HELP("Compress cached layers in memory."),
       NOTHING("no layer is ever held in memory") },
-    { NAMES("PLUGIN_CACHE_FROM"), LIST, NO_PLACE, HELP("Caches to read from."), NOTHING(WHY_CACHE) },
-    { NAMES("PLUGIN_CACHE_TO"), TEXT, NO_PLACE, HELP("The cache to write to."), NOTHING(WHY_CACHE) },
-    { NAMES("PLUGIN_IMPORT_CACHE"), SEMICOLONS, NO_PLACE, HELP("Caches to read from."), NOTHING(WHY_CACHE) },
-    { NAMES("PLUGIN_EXPORT_CACHE"), SEMICOLONS, NO_PLACE, HELP("Caches to write to."), NOTHING(WHY_CACHE) },
-    { NAMES("PLUGIN_NO_CACHE"), BOOL, NO_PLACE, HELP("Use no cache."), NOTHING(WHY_CACHE) },
 
     { .group = "Outputs",
       NAMES("PLUGIN_NO_PUSH", "PLUGIN_DRY_RUN"),

@@ -91,6 +91,19 @@ static void test_outputs(void **state)
     }
 }
 
+/* With a cache it is told whether the image is new; without one a variable of that name is somebody else's. */
+static void test_changed(void **state)
+{
+    struct report r = make_report(1);
+
+    (void)state;
+    AUTO_FREE char *others = report_outputs(&r, "changed=yes\n");
+    assert_string_equal(others, "changed=yes\n" OURS);
+    r.changed = "false";
+    AUTO_FREE char *ours = report_outputs(&r, "a=1\nchanged=yes\n");
+    assert_string_equal(ours, "a=1\nchanged=\"false\"\n" OURS);
+}
+
 static void test_image_digests(void **state)
 {
     (void)state;
@@ -152,10 +165,8 @@ static void test_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_artifact),
-        cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_image_digests),
-        cmocka_unit_test(test_write),
+        cmocka_unit_test(test_artifact),      cmocka_unit_test(test_outputs), cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_image_digests), cmocka_unit_test(test_write),
     };
 
     return cmocka_run_group_tests_name("report", tests, NULL, NULL);

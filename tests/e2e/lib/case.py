@@ -54,7 +54,7 @@ class Folder:
         if self.has("context"):
             shutil.copytree(self.path("context"), context, symlinks=True, dirs_exist_ok=True)
         for name in os.listdir(self.source):
-            if name not in NOT_CONTEXT | {"context"}:
+            if name not in NOT_CONTEXT | {"context"} and not os.path.isdir(self.path(name)):
                 with open(os.path.join(context, name), "w", newline="", encoding="utf-8", errors="surrogateescape") as out:
                     out.write(self.fill(self.read(name)))
         for top, _, names in os.walk(context, topdown=False):

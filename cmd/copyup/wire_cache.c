@@ -1,0 +1,59 @@
+/* wire_cache.c - the settings' cache. */
+#include "wire.h"
+
+static void warn(void *ctx, const char *text)
+{
+    const struct progress *p = ctx;
+
+    p->note(p->ctx, text);
+}
+
+static struct err *parse_all(const struct strs *names, struct ref *refs)
+{
+    for (size_t i = 0; i < names->n; i++)
+        TRY(err_set_kind(ref_parse(names->items[i], &refs[i]), ERR_SETTING));
+    return NULL;
+}
+
+static struct err *make_cache(const struct settings *s, struct cache_opts *o, struct ref *repo, struct ref *from)
+{
+    if (s->cache_repo) {
+        TRY(err_set_kind(ref_parse(s->cache_repo, repo), ERR_SETTING));
+        o->repo = repo;
+    }
+    TRY(parse_all(&s->cache_from, from));
+    o->from = from;
+    o->n_from = s->cache_from.n;
+    return NULL;
+}
+
+struct err *wire_cache(const struct settings *s, struct registry *registry, const struct progress *progress,
+                       int64_t now_s, struct cache **ret)
+{
+    AUTO_FREE struct ref *from = xcalloc(s->cache_from.n + 1, sizeof(*from));
+    AUTO(ref_release) struct ref repo = { 0 };
+    struct cache_opts o = { .registry = registry,
+                            .ttl_s = s->cache_ttl_h * 3600,
+                            .now_s = now_s,
+                            .renew = s->no_cache,
+                            .warn = warn,
+                            .ctx = (void *)progress }; /* only read */
+
+    *ret = NULL;
+    if (!s->enable_cache || (s->no_cache && !s->cache_repo))
+        return NULL;
+    struct err *e = make_cache(s, &o, &repo, from);
+    if (!e)
+        *ret = cache_new(&o);
+    for (size_t i = 0; i < s->cache_from.n; i++)
+        ref_release(&from[i]);
+    return e;
+}
+
+void wire_cache_opts(const struct settings *s, struct cache *c, const char *scope, struct build_opts *o)
+{
+    o->cache = c;
+    o->cache_runs = s->cache_runs;
+    o->cache_copies = s->cache_copies;
+    o->cache_scope = scope;
+}

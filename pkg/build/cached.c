@@ -1,0 +1,225 @@
+/* cached.c - steps whose layer was made before: they are not executed, and what only they need is not built. */
+#include "build/build_priv.h"
+
+#include <string.h>
+
+#define LOOK_UPS 16 /* at once: they are small */
+
+bool cached_kind(const struct build *b, const struct step *step)
+{
+    return b->o.cache && (step->kind == STEP_RUN ? b->o.cache_runs : b->o.cache_copies);
+}
+
+/* ---- what is known ---- */
+
+struct made *cached_find(struct product *p, const struct digest *key)
+{
+    struct made *m = key->text[0] ? map_get(p->made, key->text) : NULL;
+
+    return m && !m->broken ? m : NULL;
+}
+
+static struct made *remember(struct product *p, const struct digest *key, const struct cache_entry *e)
+{
+    struct made *old = map_get(p->made, key->text);
+    struct made *m = old ? old : xcalloc(1, sizeof(*m)); /* layers point at it: it stays where it is */
+
+    m->entry = *e;
+    m->broken = false;
+    if (!old)
+        map_set(p->made, key->text, m);
+    return m;
+}
+
+struct look_ups {
+    struct cache *cache;
+    VEC(struct digest) keys;
+    struct cache_entry *entries;
+    bool *found;
+};
+
+static struct err *look_up(void *ctx, size_t i)
+{
+    struct look_ups *l = ctx;
+
+    l->found[i] = cache_find(l->cache, &l->keys.items[i], &l->entries[i]);
+    return NULL;
+}
+
+static void add_keys(struct look_ups *l, struct build *b, size_t stage, struct map *seen)
+{
+    const struct stage_run *st = b->stages[stage];
+
+    for (size_t i = 0; st->keys && i < st->plan.n_steps; i++) {
+        const struct digest *key = &st->keys[i].key;
+
+        if (st->plan.steps[i].kind == STEP_META || !key->text[0] || !cached_kind(b, &st->plan.steps[i]) ||
+            map_get(seen, key->text) || map_get(b->whole->made, key->text))
+            continue;
+        map_set(seen, key->text, l);
+        vec_push(&l->keys, *key);
+    }
+}
+
+void cached_look_up(struct product *p)
+{
+    struct look_ups l = { .cache = p->o.cache };
+    AUTO(map_free) struct map *seen = map_new(NULL);
+
+    for (size_t k = 0; k < p->n_plans; k++)
+        for (size_t s = 0; s < p->plans[k]->n_stages; s++)
+            if (p->plans[k]->stages[s].needed)
+                add_keys(&l, p->builds[k], s, seen);
+    l.entries = xcalloc(l.keys.n + 1, sizeof(*l.entries));
+    l.found = xcalloc(l.keys.n + 1, sizeof(*l.found));
+    err_free(in_parallel(LOOK_UPS, l.keys.n, look_up, &l));
+    for (size_t i = 0; i < l.keys.n; i++)
+        if (l.found[i])
+            (void)remember(p, &l.keys.items[i], &l.entries[i]);
+    vec_free(&l.keys);
+    free(l.entries);
+    free(l.found);
+}
+
+/* ---- taking ---- */
+
+static void take(struct build *b, struct stage_run *st, struct made *m)
+{
+    struct layer l = { .desc = m->entry.layer, .diff_id = m->entry.diff_id, .made = m };
+
+    if (m->entry.repo)
+        l.origin = *m->entry.repo; /* borrowed */
+    vec_push(&st->layers, l);
+    config_add_diff_id(&st->config, &m->entry.diff_id);
+    memcpy(b->layer_created, m->entry.created, sizeof(b->layer_created));
+    st->content = m->entry.content;
+}
+
+static void write_entry(struct build *b, size_t stage, size_t step, const struct cache_entry *e, int blob_fd)
+{
+    AUTO(strs_release) struct strs facts = { 0 };
+    const struct stage_run *st = b->stages[stage];
+
+    keys_facts(b, stage, step, &facts);
+    const struct cache_put put = { .entry = *e,
+                                   .blob_fd = blob_fd,
+                                   .blob_repo = e->repo,
+                                   .inputs = &facts,
+                                   .created_by = st->plan.steps[step].display,
+                                   .platform = &st->plan.config.platform };
+    cache_put(b->o.cache, &put);
+}
+
+/* The same files as before, whatever they were built of: the next build finds the layer by definition. */
+static struct err *take_by_content(struct build *b, size_t stage, size_t step, bool *ret_taken)
+{
+    struct stage_run *st = b->stages[stage];
+    const struct digest *key = &st->keys[step].key;
+    struct cache_entry e = { 0 };
+    struct digest content;
+
+    TRY(keys_content(b, stage, step, &content));
+    if (!content.text[0] || digest_equal(&content, key))
+        return NULL;
+    struct made *m = cached_find(b->whole, &content);
+    if (!m && cache_find(b->o.cache, &content, &e))
+        m = remember(b->whole, &content, &e);
+    if (!m)
+        return NULL;
+    take(b, st, m);
+    st->content = content;
+    e = m->entry;
+    e.key = *key;
+    e.content = content;
+    if (cache_writes(b->o.cache) && e.repo)
+        write_entry(b, stage, step, &e, -1);
+    (void)remember(b->whole, key, &e);
+    *ret_taken = true;
+    return NULL;
+}
+
+struct err *cached_take(struct build *b, size_t stage, size_t step, bool *ret_taken)
+{
+    struct stage_run *st = b->stages[stage];
+
+    if (!st->keys || !st->keys[step].key.text[0])
+        return NULL;
+    struct made *m = cached_find(b->whole, &st->keys[step].key);
+    if (m) {
+        take(b, st, m);
+        *ret_taken = true;
+        return NULL;
+    }
+    return cached_kind(b, &st->plan.steps[step]) ? take_by_content(b, stage, step, ret_taken) : NULL;
+}
+
+/* ---- keeping ---- */
+
+static const char *media_of(const struct build *b)
+{
+    static const char *const names[] = {
+        [COMPRESSION_NONE] = "none", [COMPRESSION_GZIP] = "gzip", [COMPRESSION_ZSTD] = "zstd"
+    };
+
+    return manifest_layer_media(IMAGE_FORMAT_OCI, names[b->o.compress.kind]);
+}
+
+static void write_made(struct build *b, size_t stage, size_t step, const struct cache_entry *e)
+{
+    int fd = -1;
+
+    err_free(store_open_blob(b->o.store, &e->layer.digest, e->layer.size_bytes, &fd));
+    if (fd >= 0)
+        write_entry(b, stage, step, e, fd);
+}
+
+void cached_keep(struct build *b, size_t stage, size_t step)
+{
+    struct stage_run *st = b->stages[stage];
+    const struct layer *l = &st->layers.items[st->layers.n - 1];
+    struct cache_entry e = { .layer = l->desc, .diff_id = l->diff_id };
+    struct digest content = { "" };
+
+    if (!st->keys)
+        return;
+    err_free(keys_content(b, stage, step, &content));
+    st->content = content;
+    e.key = st->keys[step].key;
+    if (!e.key.text[0] || !content.text[0])
+        return;
+    e.content = content;
+    (void)snprintf(e.layer.media_type, sizeof(e.layer.media_type), "%s", media_of(b));
+    memcpy(e.created, b->created, sizeof(e.created));
+    (void)remember(b->whole, &e.key, &e);
+    (void)remember(b->whole, &e.content, &e);
+    if (cached_kind(b, &st->plan.steps[step]) && cache_writes(b->o.cache))
+        write_made(b, stage, step, &e);
+}
+
+/* ---- what turns out not to be there ---- */
+
+/* What stops the build, or is wrong with this pod, is not the entry's fault. */
+static bool is_entrys_fault(const struct err *e)
+{
+    enum err_kind kind = err_kind(e);
+
+    return kind != ERR_TERMINATED && kind != ERR_TIMEOUT && kind != ERR_DISK && kind != ERR_BUG && kind != ERR_MEMORY;
+}
+
+void cached_failed(const struct build *b, const struct layer *l, const struct err *e)
+{
+    if (!e || !l->made || !l->made->entry.repo || !is_entrys_fault(e) || atomic_exchange(&l->made->broken, true))
+        return;
+    AUTO_FREE char *why = err_line(e);
+    AUTO_FREE char *note =
+        xasprintf("warning: a layer of the cache is not used, its step is executed after all: %s", why);
+
+    cache_reject(b->o.cache, &l->made->entry);
+    b->whole->failed = true;
+    b->o.progress->note(b->o.progress->ctx, note);
+}
+
+bool cached_again(struct product *p)
+{
+    return atomic_exchange(&p->failed, false);
+}

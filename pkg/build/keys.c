@@ -1,0 +1,243 @@
+/* keys.c - what the keys of steps are made of beside the plan: identities of bases and stages, digests of files. */
+#include "build/build_priv.h"
+#include "build/copy.h"
+#include "plan/key.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void keys_settings(const struct build_opts *o, struct strs *ret_settings)
+{
+    static const char *const modes[] = { [SNAPSHOT_FULL] = "full", [SNAPSHOT_REDO] = "redo", [SNAPSHOT_TIME] = "time" };
+
+    strs_take(ret_settings, xasprintf("compression=%d:%d", (int)o->compress.kind, o->compress.level));
+    strs_take(ret_settings, xasprintf("snapshots=%s", modes[o->snapshot_mode]));
+    if (o->epoch_set)
+        strs_take(ret_settings, xasprintf("SOURCE_DATE_EPOCH=%" PRId64, o->created_s));
+    if (o->clamp_mtime_s != INT64_MAX)
+        strs_take(ret_settings, xasprintf("latest file time=%" PRId64, o->clamp_mtime_s));
+    for (size_t i = 0; o->ignore_paths && i < o->ignore_paths->n; i++)
+        strs_take(ret_settings, xasprintf("ignored path=%s", o->ignore_paths->items[i]));
+}
+
+static size_t count_sources(const struct step *step)
+{
+    return step->kind == STEP_COPY ? 1 : step->n_mounts;
+}
+
+/* Source number i of a step; NULL: it brings no files that matter. */
+static const struct plan_source *source_of(const struct step *step, size_t i)
+{
+    if (step->kind == STEP_COPY)
+        return step->sources.n ? &step->from : NULL;
+    return step->mounts[i].m.type == DF_MOUNT_BIND ? &step->mounts[i].from : NULL;
+}
+
+static struct err *sum_files(struct build *b, const struct step *step, size_t i, struct strs *facts, struct digest *ret)
+{
+    AUTO(copy_sum_free) struct copy_sum *sum = copy_sum_new();
+
+    TRY(step->kind == STEP_COPY ? step_copy_sum(b, step, sum) : run_mount_sum(b, &step->mounts[i], sum));
+    *ret = copy_sum_end(sum, facts);
+    return NULL;
+}
+
+static struct err *image_key(struct build *b, const struct plan_source *from, struct digest *ret)
+{
+    struct base_image *image;
+
+    TRY(base_get(b, from->image, &b->o.plan->opts.target_platform, &image));
+    *ret = plan_key_image(&image->manifest);
+    return NULL;
+}
+
+/* What is known of a source without building or pulling anything. */
+static struct err *source_key(struct build *b, const struct step *step, size_t i, struct strs *facts,
+                              struct digest *ret)
+{
+    const struct plan_source *from = source_of(step, i);
+
+    *ret = (struct digest){ "" };
+    if (!from)
+        return NULL;
+    switch (from->kind) {
+    case PLAN_SOURCE_CONTEXT:
+    case PLAN_SOURCE_NAMED:
+        if (step->checksum) /* says what the file is, without fetching it */
+            return NULL;
+        return sum_files(b, step, i, facts, ret);
+    case PLAN_SOURCE_STAGE:
+        *ret = b->stages[from->index]->key;
+        return ret->text[0] ? NULL : err_new(ERR_DOCKERFILE, "the key of stage %zu is not known", from->index);
+    case PLAN_SOURCE_IMAGE:
+        return image_key(b, from, ret);
+    case PLAN_SOURCE_SCRATCH:
+        *ret = plan_key_scratch();
+        return NULL;
+    }
+    return err_new(ERR_BUG, "a source of unknown kind %d", (int)from->kind);
+}
+
+static struct key_step key_step_of(const struct build *b, size_t stage, size_t i, const struct digest *parent,
+                                   const struct digest *sources)
+{
+    const struct stage_run *st = b->stages[stage];
+
+    return (struct key_step){ .plan = b->o.plan,
+                              .stage = &st->plan,
+                              .step = &st->plan.steps[i],
+                              .parent = *parent,
+                              .platform = &st->plan.config.platform,
+                              .settings = &b->whole->settings,
+                              .sources = sources };
+}
+
+static struct err *make_key(struct build *b, size_t stage, size_t i)
+{
+    struct stage_run *st = b->stages[stage];
+    const struct step *step = &st->plan.steps[i];
+    struct step_key *k = &st->keys[i];
+    size_t n = count_sources(step);
+
+    k->parent = st->key;
+    k->sources = xcalloc(n + 1, sizeof(*k->sources));
+    for (size_t s = 0; s < n; s++)
+        TRY(source_key(b, step, s, &k->files, &k->sources[s]));
+    const struct key_step ks = key_step_of(b, stage, i, &k->parent, k->sources);
+    k->key = plan_key_step(&ks);
+    return NULL;
+}
+
+static struct digest start_key(const struct build *b, size_t stage)
+{
+    const struct plan_stage *ps = &b->o.plan->stages[stage];
+
+    if (ps->base == PLAN_BASE_STAGE)
+        return b->stages[ps->base_stage]->key;
+    return ps->base == PLAN_BASE_IMAGE ? plan_key_image(&b->stages[stage]->base->manifest) : plan_key_scratch();
+}
+
+static bool is_stop(const struct err *e)
+{
+    return err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT;
+}
+
+/* A step whose files cannot be read has no key, and what comes after it has none: the step itself will say why. */
+static struct err *make_stage_keys(struct build *b, size_t stage)
+{
+    struct stage_run *st = b->stages[stage];
+
+    keys_release(st);
+    st->keys = xcalloc(st->plan.n_steps + 1, sizeof(*st->keys));
+    st->key = start_key(b, stage);
+    for (size_t i = 0; i < st->plan.n_steps && st->key.text[0]; i++) {
+        if (st->plan.steps[i].kind == STEP_META)
+            continue;
+        struct err *e = make_key(b, stage, i);
+
+        if (e && is_stop(e))
+            return e;
+        err_free(e);
+        st->key = st->keys[i].key;
+    }
+    return NULL;
+}
+
+struct err *keys_make(struct build *b)
+{
+    for (size_t k = 0; k < b->o.plan->n_stages; k++)
+        if (b->o.plan->stages[k].needed)
+            TRY(make_stage_keys(b, k));
+    return NULL;
+}
+
+/* ---- by content ---- */
+
+static bool is_built(const struct plan_source *from)
+{
+    return from && (from->kind == PLAN_SOURCE_STAGE || from->kind == PLAN_SOURCE_IMAGE);
+}
+
+/* Files that cannot be read give no key, as above; but a stage that cannot be built is the end. */
+static struct err *sum_built(struct build *b, const struct step *step, size_t s, struct digest *ret, bool *ret_known)
+{
+    const struct plan_source *from = source_of(step, s);
+
+    if (from->kind == PLAN_SOURCE_STAGE)
+        TRY(stage_build(b, from->index));
+    struct err *e = sum_files(b, step, s, NULL, ret);
+    *ret_known = !e;
+    if (e && is_stop(e))
+        return e;
+    err_free(e);
+    return NULL;
+}
+
+static struct err *make_content_key(struct build *b, size_t stage, size_t i, struct digest *ret_key)
+{
+    const struct stage_run *st = b->stages[stage];
+    const struct step *step = &st->plan.steps[i];
+    const struct step_key *k = &st->keys[i];
+    size_t n = count_sources(step);
+    AUTO_FREE struct digest *sources = xcalloc(n + 1, sizeof(*sources));
+    bool known = true;
+
+    for (size_t s = 0; known && s < n; s++) {
+        sources[s] = k->sources[s];
+        if (is_built(source_of(step, s)))
+            TRY(sum_built(b, step, s, &sources[s], &known));
+    }
+    if (!known)
+        return NULL;
+    const struct key_step ks = key_step_of(b, stage, i, &st->content, sources);
+    *ret_key = plan_key_step(&ks);
+    return NULL;
+}
+
+struct err *keys_content(struct build *b, size_t stage, size_t i, struct digest *ret_key)
+{
+    const struct stage_run *st = b->stages[stage];
+    struct step_key *k = &st->keys[i];
+
+    if (!k->content_asked && st->content.text[0] && k->sources)
+        TRY(make_content_key(b, stage, i, &k->content));
+    k->content_asked = true;
+    *ret_key = k->content;
+    return NULL;
+}
+
+/* ---- facts ---- */
+
+static void add_base_fact(const struct build *b, size_t stage, struct strs *facts)
+{
+    const struct stage_run *st = b->stages[stage];
+    const struct plan_stage *ps = &b->o.plan->stages[stage];
+
+    if (ps->base == PLAN_BASE_IMAGE)
+        plan_key_base_fact(ps->image, &st->base->manifest.config.digest, facts);
+}
+
+void keys_facts(const struct build *b, size_t stage, size_t i, struct strs *ret_facts)
+{
+    const struct step_key *k = &b->stages[stage]->keys[i];
+    const struct digest start = start_key(b, stage);
+
+    if (!k->key.text[0])
+        return;
+    const struct key_step ks = key_step_of(b, stage, i, &k->parent, k->sources);
+    plan_key_facts(&ks, ret_facts);
+    if (digest_equal(&start, &k->parent))
+        add_base_fact(b, stage, ret_facts);
+    for (size_t f = 0; f < k->files.n; f++)
+        strs_add(ret_facts, k->files.items[f]);
+}
+
+void keys_release(struct stage_run *st)
+{
+    for (size_t i = 0; st->keys && i < st->plan.n_steps; i++) {
+        free(st->keys[i].sources);
+        strs_release(&st->keys[i].files);
+    }
+    free(st->keys);
+    st->keys = NULL;
+}
