@@ -286,8 +286,11 @@ static struct err *try_call(struct call *c, struct http_response *ret, bool *ret
     if (ret->status != 401 || c->once || !ours || !is_ours(c->ep, ret->url))
         return NULL;
     bool worked = (c->taken && *c->taken > before) || may_have_ended(&g, began_ms);
-    bool learned = token_learn(c->ep, ret, c->scope, value);
-    *ret_again = learned && (!value || !g.fresh || worked);
+    bool invalid = false, learned = token_learn(c->ep, ret, c->scope, value, &invalid);
+    /* a new one that is said to be invalid: once, servers that are to know it may learn of it a moment later */
+    bool doubt = value && g.fresh && invalid && !c->doubted;
+    c->doubted |= doubt;
+    *ret_again = learned && (!value || !g.fresh || worked || doubt);
     return NULL;
 }
 

@@ -43,6 +43,7 @@ struct call {
     const char *action; /* "pull" or "push", for messages */
     struct http_request rq;
     bool once;             /* a refusal is the answer: no new token for it */
+    bool doubted;          /* a new token was called invalid, and another asked for */
     const uint64_t *taken; /* bytes that rq.out got, if there is one: a repeated request goes on there */
 };
 
@@ -80,8 +81,9 @@ MUST_USE struct err *token_authorization(struct registry *r, struct endpoint *ep
                                          struct grant *ret);
 int64_t token_now_ms(void);
 /* Learns from the challenges of a 401 to a request that carried `used` (NULL = nothing), and forgets that token. False:
- * there is no challenge that we could answer. */
-bool token_learn(struct endpoint *ep, const struct http_response *a, const char *scope, const char *used);
+ * there is no challenge that we could answer. *ret_invalid: the token is no good, which is not a matter of rights. */
+bool token_learn(struct endpoint *ep, const struct http_response *a, const char *scope, const char *used,
+                 bool *ret_invalid);
 /* The credentials have no right to that. From now on it is asked for without any: false if it was already, or is more
  * than a pull. `on` false: as before. */
 bool token_set_anonymous(struct endpoint *ep, const char *scope, bool on);

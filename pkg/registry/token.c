@@ -419,13 +419,15 @@ static void forget(struct endpoint *ep, const char *scope, const char *used)
     }
 }
 
-bool token_learn(struct endpoint *ep, const struct http_response *a, const char *scope, const char *used)
+bool token_learn(struct endpoint *ep, const struct http_response *a, const char *scope, const char *used,
+                 bool *ret_invalid)
 {
     AUTO_FREE char *header = challenges_of(a);
     struct challenge c;
 
     challenge_parse(header, &c);
     bool answerable = c.scheme != CHALLENGE_NONE;
+    *ret_invalid = c.error && strcmp(c.error, "invalid_token") == 0;
     pthread_mutex_lock(&ep->lock);
     forget(ep, scope, used);
     if (answerable) {

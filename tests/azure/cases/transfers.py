@@ -184,6 +184,14 @@ def short_lives(suite):
     ] if r.seconds > seconds * 0.8 and count(w, path="/oauth2/token") > 1 else ["it took %.0f s, %d tokens" % (r.seconds, count(w, path="/oauth2/token"))])
 
 
+    def unknown(times):
+        return with_secret(lambda w: w.rules.append({"match": "POST /v2/.*uploads", "expire": True, "skip": 1, "times": times}))
+
+    judge(suite, "tokens: a new one is not known at once", unknown(1))
+    judge(suite, "tokens: no new one is ever known", unknown(-1), AUTH, ["status 401: UNAUTHORIZED"],
+          check=lambda w, r: [] if count(w, path="/oauth2/token") <= 3 else ["%d tokens" % count(w, path="/oauth2/token")])
+
+
 def twice(suite):
     """A second push of the same image sends no blob; two pods may push it at once."""
     if not suite.wanted("push twice"):
