@@ -102,6 +102,15 @@ static struct err *add_plan(struct step_ctx *c, struct plan_opts *opts, const ch
     return find_epoch(c, c->plans[c->n_plans - 1]);
 }
 
+static void show_notes(struct step_ctx *c)
+{
+    AUTO(strs_release) struct strs notes = { 0 };
+
+    plan_notes(c->plans[0], &notes);
+    for (size_t i = 0; i < notes.n; i++)
+        progress_line(&c->printer, "note: %s", notes.items[i]);
+}
+
 /* What is to be done, once the Dockerfile is read. */
 static struct err *make_plans(struct step_ctx *c)
 {
@@ -110,13 +119,16 @@ static struct err *make_plans(struct step_ctx *c)
 
     wire_build_args(c->s, &args);
     add_epoch(c->s, &args);
-    struct plan_opts opts = { .build_args = args, .contexts = c->s->build_contexts, .target = c->s->target };
+    struct plan_opts opts = {
+        .build_args = args, .contexts = c->s->build_contexts, .allow = c->s->allow, .target = c->s->target
+    };
 
     c->plans = xcalloc(platforms->n + 1, sizeof(struct plan *));
     if (platforms->n == 0)
         TRY(add_plan(c, &opts, NULL));
     for (size_t i = 0; i < platforms->n; i++)
         TRY(add_plan(c, &opts, platforms->items[i]));
+    show_notes(c);
     return NULL;
 }
 

@@ -7,6 +7,7 @@
 #define LIMIT_ERROR_LINKS           10000              /* errors and reasons in one such report */
 #define LIMIT_DOCKERFILE_BYTES      (16 * 1024 * 1024) /* as BuildKit's frontend */
 #define LIMIT_DOCKERFILE_LINE_BYTES (64 * 1024)        /* one line with its end, as BuildKit's frontend */
+#define LIMIT_STAGE_DEPTH           2000               /* stages that are made from one another in a row */
 #define LIMIT_WORD_DEPTH            500                /* ${a:-${b:-...}} inside each other */
 #define LIMIT_LINT_WARNINGS         1000               /* warnings about one Dockerfile that are kept */
 #define LIMIT_UNSET_NAMES           100                /* variables of one word that are not set: those remembered */

@@ -8,7 +8,7 @@ static const struct {
     const char *flags[8];
 } executed[] = {
     { DF_FROM, { "platform" } },
-    { DF_RUN, { "mount", "network" } },
+    { DF_RUN, { "mount", "network", "security" } },
     { DF_COPY, { "from", "chown", "chmod", "exclude", "parents", "link" } },
     { DF_ADD, { "chown", "chmod", "exclude", "link", "unpack", "checksum" } },
     { DF_HEALTHCHECK, { "interval", "timeout", "start-period", "start-interval", "retries" } },
@@ -23,32 +23,51 @@ static bool is_executed(enum df_kind kind, const char *flag)
     return false;
 }
 
-static struct err *check_network(const struct df_instr *i)
+/* As in BuildKit host must be allowed; here it is then the same as default, since a RUN shares the pod's network. */
+static struct err *check_network(const struct plan *p, const struct df_instr *i)
 {
     const char *network = df_flag(i, "network");
 
-    if (!network || strcmp(network, "default") == 0 || strcmp(network, "none") == 0)
+    if (!network || strcmp(network, "host") != 0 || strs_has(&p->opts.allow, "network.host"))
         return NULL;
-    return err_hint(err_new(ERR_DOCKERFILE, "RUN --network=%s cannot be granted", network),
-                    "A build in a pod has the pod's network: use --network=default or --network=none.");
+    return err_hint(err_blame(err_new(ERR_DOCKERFILE, "RUN --network=host is not allowed"), "--network"),
+                    "Leave the flag out: a RUN has the pod's network by default. Or allow it, as with buildx: "
+                    "PLUGIN_ALLOW=network.host.");
+}
+
+static struct err *check_security(const struct df_instr *i)
+{
+    const char *security = df_flag(i, "security");
+
+    if (!security || strcmp(security, "insecure") != 0)
+        return NULL;
+    return err_hint(err_blame(err_new(ERR_DOCKERFILE, "RUN --security=insecure cannot be granted"), "--security"),
+                    "This builder has no privileges that it could give to a command.");
 }
 
 static struct err *not_executed(const struct df_instr *i, const struct df_flag *flag)
 {
     AUTO_FREE char *token = xasprintf("--%s", flag->name);
-    struct err *e =
-        err_new(ERR_DOCKERFILE, "%s --%s is not supported by this version", df_keyword(i->kind), flag->name);
+    struct err *e;
 
-    return err_blame(err_hint(e, "Nothing is ignored silently: remove the flag, or build with a version that has it."),
-                     token);
+    if (i->kind == DF_RUN && strcmp(flag->name, "device") == 0)
+        e = err_hint(err_new(ERR_DOCKERFILE, "RUN --device is not supported"),
+                     "It is no part of the stable Dockerfile syntax, and a build has no devices of the node's.");
+    else
+        e = err_hint(
+            err_new(ERR_DOCKERFILE, "%s --%s is not supported by this version", df_keyword(i->kind), flag->name),
+            "Nothing is ignored silently: remove the flag, or build with a version that has it.");
+    return err_blame(e, token);
 }
 
-struct err *flags_check(const struct df_instr *i)
+struct err *flags_check(const struct plan *p, const struct df_instr *i)
 {
     for (size_t f = 0; f < i->n_flags; f++)
         if (!is_executed(i->kind, i->flags[f].name))
             return not_executed(i, &i->flags[f]);
-    if (i->kind == DF_RUN)
-        return check_network(i);
+    if (i->kind == DF_RUN) {
+        TRY(check_network(p, i));
+        return check_security(i);
+    }
     return remote_check_words(i);
 }

@@ -34,11 +34,18 @@ static char *target_id(const char *target)
     return xstrdup(*target == '/' ? clean : clean + 1);
 }
 
-static char *mount_id(const struct df_mount *m)
+static char *cache_id(const struct plan *p, const struct df_mount *m)
+{
+    AUTO_FREE char *id = given(m->id) ? xstrdup(m->id) : target_id(given(m->target) ? m->target : "");
+
+    return builder_cache_id(p, id);
+}
+
+static char *mount_id(const struct plan *p, const struct df_mount *m)
 {
     switch (m->type) {
     case DF_MOUNT_CACHE:
-        return given(m->id) ? xstrdup(m->id) : target_id(given(m->target) ? m->target : "");
+        return cache_id(p, m);
     case DF_MOUNT_SECRET:
         return xstrdup(given(m->source) ? m->source : given(m->id) ? m->id : last_part(m->target));
     case DF_MOUNT_SSH:
@@ -66,7 +73,10 @@ static struct err *mount_source(const struct stage_state *s, struct step_mount *
 {
     if (m->m.type == DF_MOUNT_CACHE && !given(m->m.from))
         m->from.kind = PLAN_SOURCE_SCRATCH;
-    return given(m->m.from) ? plan_find_source(s->plan, m->m.from, &m->from) : NULL;
+    if (!given(m->m.from))
+        return NULL;
+    TRY(plan_find_source(s->plan, m->m.from, &m->from));
+    return needs_earlier(s->plan, s->index, &m->from, m->m.from);
 }
 
 static struct err *add_mount(const struct stage_state *s, const char *text, size_t n_agents, struct step_mount *m)
@@ -76,7 +86,7 @@ static struct err *add_mount(const struct stage_state *s, const char *text, size
 
     state_take_undefined(s, true);
     TRY(e);
-    m->id = mount_id(&m->m);
+    m->id = mount_id(s->plan, &m->m);
     TRY(mount_source(s, m));
     return err_wrap(mount_target(s, m, n_agents), "RUN --mount=%s cannot be used", text);
 }

@@ -5,6 +5,18 @@
 
 #include <string.h>
 
+/* By name; of several the last one. */
+static bool find_name(const struct plan *p, const char *text, size_t *ret_index)
+{
+    for (size_t i = p->n_stages; i-- > 0;) {
+        if (p->stages[i].name && strcasecmp(p->stages[i].name, text) == 0) {
+            *ret_index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool plan_find_stage(const struct plan *p, const char *text, size_t *ret_index)
 {
     if (*text && text[strspn(text, "0123456789")] == '\0') {
@@ -15,13 +27,7 @@ bool plan_find_stage(const struct plan *p, const char *text, size_t *ret_index)
         *ret_index = n;
         return true;
     }
-    for (size_t i = p->n_stages; i-- > 0;) {
-        if (p->stages[i].name && strcasecmp(p->stages[i].name, text) == 0) {
-            *ret_index = i;
-            return true;
-        }
-    }
-    return false;
+    return find_name(p, text, ret_index);
 }
 
 static void base_of_context(const struct plan *p, struct plan_stage *st, size_t context)
@@ -41,12 +47,9 @@ static struct err *set_base(const struct plan *p, struct plan_stage *st, const c
         return err_hint(
             err_new(ERR_DOCKERFILE, "FROM without an image: the name is empty after its variables were replaced"),
             "Give the ARG a default before the first FROM, or pass it as a build argument.");
-    for (size_t i = p->n_stages; i-- > 0;) {
-        if (p->stages[i].name && strcasecmp(p->stages[i].name, base) == 0) {
-            st->base = PLAN_BASE_STAGE;
-            st->base_stage = i;
-            return NULL;
-        }
+    if (find_name(p, base, &st->base_stage)) {
+        st->base = PLAN_BASE_STAGE;
+        return NULL;
     }
     if (strcmp(base, "scratch") == 0) {
         st->base = PLAN_BASE_SCRATCH;
@@ -130,107 +133,18 @@ static struct err *set_target(struct plan *p)
     AUTO(buf_release) struct buf names = BUF_INIT;
 
     p->target = p->n_stages - 1;
-    if (!p->opts.target || !*p->opts.target || plan_find_stage(p, p->opts.target, &p->target))
+    if (!p->opts.target || !*p->opts.target || find_name(p, p->opts.target, &p->target))
         return NULL;
     for (size_t i = 0; i < p->n_stages; i++)
         if (p->stages[i].name)
             buf_printf(&names, "%s%s", names.len ? ", " : "", p->stages[i].name);
     struct err *e = err_new(ERR_DOCKERFILE, "there is no stage '%s' in '%s'", p->opts.target, p->df->name);
     if (!names.len)
-        return err_hint(e, "Its stages have no names: give a number, or no target for the last one.");
+        return err_hint(e, "Its stages have no names: write FROM ... AS NAME, or give no target for the last one.");
     const char *near = plan_near_stage(p, p->opts.target);
     if (near)
         return err_hint(e, "Did you mean '%s'? Its named stages are: %s.", near, buf_str(&names));
-    return err_hint(e, "Its named stages are: %s.", buf_str(&names));
-}
-
-static struct err *mark(struct plan *p, size_t index);
-
-/* Marks what --from=text of stage `index` names. */
-static struct err *mark_source(struct plan *p, const char *text, size_t index)
-{
-    struct plan_source source = { 0 };
-
-    if (!text || !*text)
-        return NULL;
-    TRY(plan_find_source(p, text, &source));
-    bool is_stage = source.kind == PLAN_SOURCE_STAGE;
-    size_t from = source.index;
-    plan_source_release(&source);
-    if (!is_stage)
-        return NULL;
-    if (from == index)
-        return err_new(ERR_DOCKERFILE, "--from=%s names the stage that it stands in", text);
-    if (from > index)
-        return err_hint(err_new(ERR_DOCKERFILE, "--from=%s names a stage that comes later", text),
-                        "Write the stage of line %d above this one.", p->df->instrs[p->stages[from].first].line);
-    return mark(p, from);
-}
-
-static struct err *mark_mounts(struct plan *p, const struct df_instr *i, size_t index)
-{
-    for (size_t f = 0; f < i->n_flags; f++) {
-        AUTO_FREE char *from = NULL;
-
-        if (strcmp(i->flags[f].name, "mount") != 0)
-            continue;
-        TRY(df_mount_from(i->flags[f].value, &from));
-        TRY(err_wrap(mark_source(p, from, index), "RUN --mount=%s cannot be used", i->flags[f].value));
-    }
-    return NULL;
-}
-
-static struct err *mark_instr(struct plan *p, const struct df_instr *i, size_t index)
-{
-    TRY(flags_check(i));
-    if (i->kind == DF_RUN)
-        return mark_mounts(p, i, index);
-    return i->kind == DF_COPY ? mark_source(p, df_flag(i, "from"), index) : NULL;
-}
-
-/* ONBUILD of the base stage is executed in this one. */
-static struct err *mark_triggers(struct plan *p, const struct plan_stage *base, size_t index)
-{
-    for (size_t k = base->first; k < base->last; k++) {
-        const struct df_instr *i = &p->df->instrs[k];
-
-        if (i->trigger)
-            TRY(df_at(p->df, i, mark_instr(p, i->trigger, index)));
-    }
-    return NULL;
-}
-
-static struct err *check_platform(const struct plan *p, const struct plan_stage *st)
-{
-    const struct srcpos pos = df_place(p->df, p->df->instrs[st->first].line);
-
-    if (strcmp(st->platform.os, "windows") != 0)
-        return NULL;
-    return err_at(err_hint(err_new(ERR_DOCKERFILE, "a stage for Windows cannot be built: its layers and commands need "
-                                                   "a Windows node"),
-                           "Choose a platform of Linux."),
-                  &pos);
-}
-
-/* Marks what a stage needs: always stages above it, so there are no circles. */
-static struct err *mark(struct plan *p, size_t index)
-{
-    struct plan_stage *st = &p->stages[index];
-
-    if (st->needed)
-        return NULL;
-    TRY(check_platform(p, st));
-    st->needed = true;
-    if (st->base == PLAN_BASE_STAGE) {
-        TRY(mark(p, st->base_stage));
-        TRY(mark_triggers(p, &p->stages[st->base_stage], index));
-    }
-    for (size_t k = st->first; k < st->last; k++) {
-        const struct df_instr *i = &p->df->instrs[k];
-
-        TRY(df_at(p->df, i, mark_instr(p, i, index)));
-    }
-    return NULL;
+    return err_hint(e, "Its named stages are: %s. Numbers are no targets.", buf_str(&names));
 }
 
 struct err *plan_new(const struct dockerfile *df, const struct plan_opts *opts, struct plan **ret)
@@ -242,11 +156,15 @@ struct err *plan_new(const struct dockerfile *df, const struct plan_opts *opts, 
     p->opts.build_args = (struct strs){ 0 };
     p->opts.contexts = (struct strs){ 0 };
     vars_set_all(&p->build_args, &opts->build_args);
+    p->opts.allow = (struct strs){ 0 };
+    strs_copy(&p->opts.allow, &opts->allow);
     TRY(plan_set_contexts(p, &opts->contexts));
+    TRY(builder_args_check(p));
     TRY(add_stages(p));
     TRY(epoch_find(p));
     TRY(set_target(p));
-    TRY(mark(p, p->target));
+    TRY(needs_check(p));
+    TRY(needs_mark(p));
     *ret = steal(&p);
     return NULL;
 }
@@ -264,5 +182,6 @@ void plan_free(struct plan *p)
     vars_release(&p->global_env);
     vars_release(&p->build_args);
     strs_release(&p->opts.contexts);
+    strs_release(&p->opts.allow);
     free(p);
 }

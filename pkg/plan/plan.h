@@ -42,8 +42,9 @@ struct plan_watch {
 
 struct plan_opts {
     struct strs build_args; /* NAME=VALUE */
+    struct strs allow;      /* entitlements as buildx names them: "network.host" */
     struct strs contexts;   /* named contexts, NAME=PLACE: see plan_source */
-    const char *target;     /* stage name or number; NULL or "" = the last */
+    const char *target;     /* stage name; NULL or "" = the last */
     struct platform target_platform, build_platform;
     bool target_given; /* target_platform was asked for: the image says that it is for it, whatever its base says */
     const struct plan_watch *watch; /* told of all that plan_stage() plans; NULL: nobody. Borrowed */
@@ -119,6 +120,10 @@ MUST_USE struct err *plan_new(const struct dockerfile *df, const struct plan_opt
 void plan_free(struct plan *p);
 DEFINE_CLEANUP(struct plan *, plan_free);
 
+/* What the user should know of the build arguments, one line each: those that nothing declares or that do nothing. */
+void plan_notes(const struct plan *p, struct strs *ret_notes);
+/* The host name of RUN if BUILDKIT_SANDBOX_HOSTNAME gives one, else NULL. Borrowed. */
+const char *plan_hostname(const struct plan *p);
 /* The variables that FROM sees: platform arguments and the ARGs before the first FROM. opts: as for plan_new(). */
 MUST_USE struct err *plan_globals(const struct dockerfile *df, const struct plan_opts *opts, struct vars *ret_env);
 

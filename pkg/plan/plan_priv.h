@@ -70,6 +70,18 @@ MUST_USE struct err *state_instr(struct stage_state *s, const struct df_instr *i
 /* The command line of a shell-form or exec-form command. */
 void state_command(const struct stage_state *s, const struct df_command *c, struct strs *ret_argv);
 
+/* needs.c: sources of all stages that cannot be; then sets `needed` from the target on. */
+MUST_USE struct err *needs_check(const struct plan *p);
+MUST_USE struct err *needs_mark(struct plan *p);
+/* Stage `stage` takes files from `source`, which was written as `from`: a stage must stand above. */
+MUST_USE struct err *needs_earlier(const struct plan *p, size_t stage, const struct plan_source *source,
+                                   const char *from);
+
+/* builder_args.c */
+MUST_USE struct err *builder_args_check(const struct plan *p);
+/* A cache mount's id in the namespace of BUILDKIT_CACHE_MOUNT_NS. The caller frees. */
+char *builder_cache_id(const struct plan *p, const char *id);
+
 /* epoch.c: finds out what SOURCE_DATE_EPOCH is; the stages are known. */
 MUST_USE struct err *epoch_find(struct plan *p);
 
@@ -110,7 +122,7 @@ MUST_USE struct err *state_workdir(struct stage_state *s, const struct df_instr 
 
 /* flags.c: a flag that is not executed is refused with its name. ONBUILD only stores its trigger: that is checked where
  * it is executed. */
-MUST_USE struct err *flags_check(const struct df_instr *i);
+MUST_USE struct err *flags_check(const struct plan *p, const struct df_instr *i);
 /* remote.c: says whether sources are remote, and checks what may stand with them. */
 MUST_USE struct err *remote_sources(struct step *st);
 /* What one source names; one that the instruction cannot take is refused. */

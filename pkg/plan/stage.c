@@ -69,7 +69,7 @@ struct err *state_expand_list(const struct stage_state *s, const struct strs *in
 static struct err *run_instr(struct stage_state *s, const struct df_instr *i)
 {
     s->instr = i;
-    TRY(flags_check(i));
+    TRY(flags_check(s->plan, i));
     const struct plan_moment m = moment(s);
 
     if (s->watch)

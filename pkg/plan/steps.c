@@ -136,7 +136,10 @@ static struct err *copy_from(const struct stage_state *s, const struct df_instr 
 {
     const char *from = df_flag(i, "from");
 
-    return from && *from ? plan_find_source(s->plan, from, &st->from) : NULL;
+    if (!from || !*from)
+        return NULL;
+    TRY(plan_find_source(s->plan, from, &st->from));
+    return needs_earlier(s->plan, s->index, &st->from, from); /* of a base image's trigger */
 }
 
 static struct err *expand_flag(const struct stage_state *s, const struct df_instr *i, const char *name, char **ret)
@@ -164,12 +167,8 @@ static struct err *copy_flags(const struct stage_state *s, const struct df_instr
         TRY(err_blame(df_chmod(st->chmod, S_IFREG | 0644, &mode), st->chmod));
     TRY(expand_flag(s, i, "checksum", &st->checksum));
     for (size_t f = 0; f < i->n_flags; f++) {
-        char *pattern;
-
-        if (strcmp(i->flags[f].name, "exclude") != 0)
-            continue;
-        TRY(state_expand(s, i->flags[f].value ? i->flags[f].value : "", &pattern));
-        strs_take(&st->exclude, pattern);
+        if (strcmp(i->flags[f].name, "exclude") == 0) /* variables are not replaced in it */
+            strs_add(&st->exclude, i->flags[f].value);
     }
     st->link = flag_on(i, "link");
     st->parents = flag_on(i, "parents");

@@ -246,6 +246,16 @@ static void raise_loopback(void)
     (void)ioctl(fd, SIOCSIFFLAGS, &request);
 }
 
+/* A small profile may refuse it: that matters only if somebody asked for a name. */
+static struct err *set_hostname(const char *name)
+{
+    const char *usual = *name ? name : SANDBOX_HOSTNAME;
+
+    if (sethostname(usual, strlen(usual)) < 0 && *name)
+        return err_sys(errno, "cannot set the host name '%s' of the command", name);
+    return NULL;
+}
+
 static struct err *make_namespaces(const struct orders *o)
 {
     int flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
@@ -258,7 +268,7 @@ static struct err *make_namespaces(const struct orders *o)
         return err_set_kind(err_sys(errno, "cannot make the namespaces of the command"), ERR_POD);
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_set_kind(err_sys(errno, "cannot make the command's mounts private"), ERR_POD);
-    (void)!sethostname(SANDBOX_HOSTNAME, strlen(SANDBOX_HOSTNAME)); /* a small profile may refuse it: only a name */
+    TRY(set_hostname(o->hostname));
     if (o->no_network)
         raise_loopback();
     return NULL;

@@ -341,15 +341,14 @@ static struct err *bind_text(const struct mounter *m, const char *target, struct
 
 static struct err *hosts_text(const struct mounter *m, struct buf *out)
 {
-    static const char local[] =
-        "127.0.0.1\tlocalhost " SANDBOX_HOSTNAME "\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+    const char *name = *m->orders->hostname ? m->orders->hostname : SANDBOX_HOSTNAME;
 
     /* The pod's entries hold its hostAliases, without a network they name nothing. */
     if (!m->orders->no_network)
         TRY(read_if_exists("/etc/hosts", out));
     if (out->len && out->data[out->len - 1] != '\n')
         buf_putc(out, '\n');
-    buf_puts(out, local);
+    buf_printf(out, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", name);
     return NULL;
 }
 

@@ -33,6 +33,7 @@ void orders_encode(const struct orders *o, struct buf *out)
 {
     put_str(out, o->root);
     put_str(out, o->cwd);
+    put_str(out, o->hostname);
     put_strs(out, &o->argv);
     put_strs(out, &o->env);
     put_u32(out, o->uid);
@@ -150,6 +151,7 @@ struct err *orders_decode(const void *data, size_t len, struct orders *ret_order
     struct orders o = { .root = get_str(&c) };
 
     o.cwd = get_str(&c);
+    o.hostname = get_str(&c);
     get_strs(&c, &o.argv);
     get_strs(&c, &o.env);
     o.uid = get_u32(&c);
@@ -183,6 +185,7 @@ void orders_release(struct orders *o)
     }
     free(o->root);
     free(o->cwd);
+    free(o->hostname);
     strs_release(&o->argv);
     strs_release(&o->env);
     vec_free(&o->groups);

@@ -54,6 +54,7 @@ static void fill_orders(const struct sandbox *sb, const struct run_spec *spec, s
     *o = (struct orders){
         .root = (char *)spec->root, /* not changed: only encoded */
         .cwd = (char *)(spec->cwd && spec->cwd[0] ? spec->cwd : "/"),
+        .hostname = (char *)(spec->hostname ? spec->hostname : ""),
         .argv = spec->argv,
         .env = spec->env,
         .uid = spec->user.uid,

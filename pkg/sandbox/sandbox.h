@@ -87,6 +87,7 @@ struct run_mount { /* all borrowed */
 struct run_spec {
     const char *root;       /* writable root directory (a mounted snapshot) */
     struct strs argv, env;  /* the whole environment of the command */
+    const char *hostname;   /* NULL: the usual one */
     const char *cwd;        /* inside the root; made 0755 if missing */
     struct user_ids user;   /* borrowed */
     const void *stdin_data; /* a here-document script, or NULL: /dev/null */

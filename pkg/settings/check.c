@@ -71,6 +71,17 @@ static void check_labels(struct reading *r)
     }
 }
 
+static void check_allow(struct reading *r)
+{
+    const struct strs *list = &r->s->allow;
+
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->items[i], "network.host") != 0)
+            reading_mistake(
+                r, err_hint(err_new(ERR_SETTING, "PLUGIN_ALLOW has '%.100s', which cannot be granted", list->items[i]),
+                            "Only network.host can: a build in a pod has no privileges and no devices."));
+}
+
 static bool text_is(const char *text, const char *word)
 {
     return text && strcmp(text, word) == 0;
@@ -133,6 +144,7 @@ void settings_check(struct reading *r)
     check_build_args(r);
     check_labels(r);
     settings_check_platforms(r);
+    check_allow(r);
     check_format(r);
     check_push_only(r);
     check_effects(r);

@@ -56,6 +56,7 @@ struct settings {
     int64_t source_date_epoch;   /* -1 = not set */
     int64_t timeout_ms;          /* 0 = none */
     char *state_dir;             /* NULL = default */
+    struct strs allow;           /* entitlements: "network.host" */
     char *snapshotter, *sandbox; /* COPYUP_SNAPSHOTTER, COPYUP_SANDBOX: "auto" or a name */
     struct strs ignore_paths;
     /* registry access */

@@ -103,6 +103,9 @@ const struct setting settings_table[] = {
           "keep their times unless PLUGIN_REPRODUCIBLE is set.") },
     { NAMES("PLUGIN_IGNORE_PATHS", "PLUGIN_IGNORE_PATH"), LIST, PLACE(ignore_paths),
       HELP("Paths in the image whose changes are left out of its layers.") },
+    { NAMES("PLUGIN_ALLOW"), LIST, PLACE(allow),
+      HELP("What a Dockerfile may ask for beyond the usual, as buildx --allow has it: network.host lets "
+           "RUN --network=host run, in the pod's network as any other RUN.") },
     { NAMES("PLUGIN_TIMEOUT"), DURATION, PLACE(timeout_ms), DEFAULT("0"),
       HELP("When to stop: 1h30m, 90s, 2d; a plain number is seconds; 0 is never.") },
     { NAMES("PLUGIN_STATE_DIR"), TEXT, PLACE(state_dir), HELP("Where layers and roots are kept while building.") },

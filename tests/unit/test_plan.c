@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "plan/plan.h"
 
 #include <string.h>
@@ -147,6 +148,7 @@ static void show_step(const char *what, const struct step *st, struct buf *out)
 struct row {
     const char *text, *what, *want;
     const char *args, *contexts, *onbuild, *target; /* args, contexts: NAME=VALUE|... */
+    const char *allow;
 };
 
 /* Plans the stages up to `index` as a build does. */
@@ -217,18 +219,27 @@ static struct err *show(const struct row *r, struct buf *out)
 {
     AUTO(dockerfile_free) struct dockerfile *df = NULL;
     AUTO(plan_free) struct plan *p = NULL;
-    AUTO(strs_release) struct strs args = { 0 }, contexts = { 0 };
+    AUTO(strs_release) struct strs args = { 0 }, contexts = { 0 }, allow = { 0 };
     struct stage_plan sp = { 0 };
 
     split_bars(r->args, &args);
     split_bars(r->contexts, &contexts);
-    struct plan_opts opts = { .build_args = args, .contexts = contexts, .target = r->target };
+    split_bars(r->allow, &allow);
+    struct plan_opts opts = { .build_args = args, .contexts = contexts, .allow = allow, .target = r->target };
     TRY(platform_parse("linux/arm64", &opts.target_platform));
     TRY(platform_parse("linux/amd64", &opts.build_platform));
     TRY(dockerfile_parse("Dockerfile", r->text, strlen(r->text), &df));
     TRY(plan_new(df, &opts, &p));
     if (strcmp(r->what, "stages") == 0) {
         add_stages(p, out);
+        return NULL;
+    }
+    if (strcmp(r->what, "notes") == 0) {
+        AUTO(strs_release) struct strs all = { 0 };
+
+        plan_notes(p, &all);
+        for (size_t i = 0; i < all.n; i++)
+            buf_printf(out, "%s|", all.items[i]);
         return NULL;
     }
     if (strcmp(r->what, "epoch") == 0) {
@@ -274,7 +285,9 @@ static const struct row stages[] = {
     R("FROM a AS Build\nFROM scratch\nCOPY --from=bUILD x /", "stages", "build:a" ARM "; >-:scratch" ARM),
     R("FROM a AS b\nFROM b\nFROM c", "stages", "b:a" ARM " unneeded; -:#0" ARM " unneeded; >-:c" ARM),
     R("FROM a AS b\nFROM b AS d\nFROM c", "stages", "b:a" ARM "; >d:#0" ARM "; -:c" ARM " unneeded", .target = "D"),
-    R("FROM a\nFROM c", "stages", ">-:a" ARM "; -:c" ARM " unneeded", .target = "0"),
+    R("FROM a AS X\nFROM c AS x\nFROM d", "stages", "x:a" ARM " unneeded; >x:c" ARM "; -:d" ARM " unneeded",
+      .target = "X"),
+    R("FROM a AS x\nCOPY --from=y f /\nFROM c AS y\nFROM y", "stages", "x:a" ARM " unneeded; y:c" ARM "; >-:#1" ARM),
     R("FROM a\nFROM c\nCOPY --from=0 x /", "stages", "-:a" ARM "; >-:c" ARM),
     R("FROM a\nFROM c\nCOPY --from=a x /", "stages", "-:a" ARM " unneeded; >-:c" ARM),
     R("FROM a AS x\nFROM b AS x\nFROM x", "stages", "x:a" ARM " unneeded; x:b" ARM "; >-:#1" ARM),
@@ -317,6 +330,8 @@ static void test_stages(void **state)
 
 static const struct row mounts[] = {
     R("FROM a\nRUN --mount=target=/t x", "mounts", "bind /t ro from context"),
+    R("FROM a\nRUN --mount=type=cache,target=/t,id=i x", "mounts", "cache /t id ns/i from nothing",
+      .args = "BUILDKIT_CACHE_MOUNT_NS=ns"),
     R("FROM a\nRUN --mount=type=bind,source=s,dst=/t,rw x", "mounts", "bind /t from context:s"),
     R("FROM a\nWORKDIR /w\nRUN --mount=target=t x", "mounts", "bind /w/t ro from context"),
     R("FROM a\nWORKDIR /w\nRUN --mount=source=s x", "mounts", "bind /w ro from context:s"),
@@ -459,6 +474,30 @@ static void test_set_epoch(void **state)
     }
 }
 
+/* what "notes": what the user is told of the build arguments, one after the other. */
+static const struct row notes[] = {
+    R("FROM a\nARG A", "notes", "", .args = "A=1"),
+    R("ARG A\nFROM a", "notes", "", .args = "A=1"),
+    R("FROM a\nONBUILD ARG A", "notes", "", .args = "A=1"),
+    R("FROM a AS x\nARG A\nFROM b", "notes", "", .args = "A=1"),
+    R("FROM a", "notes", "", .args = "http_proxy=p|NO_PROXY=n|TARGETARCH=z|TARGETSTAGE=z|SOURCE_DATE_EPOCH=1"),
+    R("FROM a", "notes", "", .args = "BUILDKIT_SANDBOX_HOSTNAME=h|BUILDKIT_CACHE_MOUNT_NS=n|BUILDKIT_SYNTAX=s"),
+    R("FROM a\nARG AB\nENV A=1", "notes", "build argument 'A' is declared by no ARG of the Dockerfile|",
+      .args = "A=1|AB=2"),
+    R("FROM a", "notes", "build argument 'BUILDKIT_NONE' is declared by no ARG of the Dockerfile|",
+      .args = "BUILDKIT_NONE=1"),
+    R("FROM a", "notes",
+      "build argument BUILDKIT_INLINE_CACHE has no effect: no cache metadata is written into images|",
+      .args = "BUILDKIT_INLINE_CACHE=1"),
+    R("FROM a", "notes", "", .args = "BUILDKIT_INLINE_CACHE=0|BUILDKIT_BUILD_NAME="),
+};
+
+static void test_notes(void **state)
+{
+    (void)state;
+    run_rows(notes, COUNT(notes));
+}
+
 static const struct row config[] = {
     R("FROM a", "workdir", "/srv"),
     R("FROM scratch", "workdir", "/"),
@@ -477,6 +516,8 @@ static const struct row config[] = {
     R("FROM a\nUSER $BASE:g", "cuser", "b:g"),
     R("FROM a\nUSER u\nRUN x", "run", "u in /srv"),
     R("FROM a\nRUN --network=none x", "run", " in /srv, no network"),
+    R("FROM a\nRUN --network=host x", "run", " in /srv", .allow = "network.host"),
+    R("FROM a\nRUN --security=sandbox --network=default x", "run", " in /srv"),
     R("FROM a\nUSER u", "history", "USER u"),
     R("FROM a", "cmd", "sh"),
     R("FROM a\nENTRYPOINT [\"e\"]", "cmd", ""),
@@ -555,7 +596,7 @@ static const struct row layers[] = {
     R("FROM a\nCOPY x /", "copy", "x -> /"),
     R("FROM a\nCOPY [\"x y\",\"/z z\"]", "copy", "x y -> /z z"),
     R("FROM a\nCOPY --chown=$BASE:1 --chmod=u+x --exclude=*.$BASE --link x /y", "copy",
-      "x -> /y chown b:1 chmod u+x exclude *.b link"),
+      "x -> /y chown b:1 chmod u+x exclude *.$BASE link"),
     R("FROM a\nCOPY --parents --link=false x /y", "copy", "x -> /y parents"),
     R("FROM a\nADD --unpack x /y", "copy", "x -> /y unpack"),
     R("FROM a\nADD http://h/x /y", "copy", "http://h/x -> /y remote"),
@@ -608,7 +649,19 @@ static const struct row errors[] = {
     R("FROM scratch AS s\nADD <<E /x\ny\nE", "", "one remote source", .args = "SOURCE_DATE_EPOCH=s"),
     R("FROM a AS build", "", "there is no stage 'x'", .target = "x"),
     R("FROM a AS build", "", "named stages are: build", .target = "x"),
-    R("FROM a", "", "no stage '1'", .target = "1"),
+    R("FROM a", "", "no stage '0'", .target = "0"),
+    R("FROM a AS x", "", "Numbers are no targets", .target = "0"),
+    R("FROM a AS t\nCOPY --from=b f /\nFROM a AS b\nFROM t", "", "stage of line 3 above"),
+    R("FROM a AS t\nCOPY --from=1 f /\nFROM a AS b\nFROM t", "", "Dockerfile:2"),
+    R("FROM a AS t\nRUN --mount=from=b,target=/b f\nFROM a AS b\nFROM t", "", "stage that comes later"),
+    R("FROM a AS x\nFROM b\nCOPY --from=x f /\nFROM c AS x\nFROM b\nCOPY --from=1 f /", "", "stage of line 4 above"),
+    R("FROM a AS x\nCOPY --from=x f /\nFROM a", "", "stage that it stands in"),
+    R("FROM a AS x\nCOPY --from=y f /\nFROM a AS y\nCOPY --from=x f /\nFROM a", "", "stage 'x' needs itself"),
+    R("FROM a AS x\nCOPY --from=7 f /\nFROM a", "", "there is no stage 7"),
+    R("FROM a AS x\nCOPY --from=$y f /\nFROM a", "", "variables are not replaced"),
+    R("FROM a AS x\nCOPY --from=Y:: f /\nFROM a", "", "neither a stage nor an image"),
+    R("FROM a AS first\nRUN x\nFROM a AS later", "", "stage that comes later", .onbuild = "COPY --from=later x /",
+      .target = "first"),
     R("FROM $X", "", "Dockerfile:1"),
     R("FROM A:b:c", "", "Dockerfile:1"),
     R("FROM --platform=$X a", "", "--platform is empty"),
@@ -626,6 +679,11 @@ static const struct row errors[] = {
     R("FROM a AS x\nRUN --mount=from=x,target=/c x", "", "stage that it stands in"),
     R("FROM a AS x\nRUN --mount=from=y,target=/c x\nFROM b AS y\nFROM x", "", "stage that comes later"),
     R("FROM a\nRUN --security=insecure x", "", "--security"),
+    R("FROM a\nRUN --security=insecure x", "", "--security", .allow = "network.host"),
+    R("FROM a\nRUN --device=v.com/c=d x", "", "no part of the stable"),
+    R("FROM a", "", "is no host name", .args = "BUILDKIT_SANDBOX_HOSTNAME=a b"),
+    R("FROM a", "", "64 bytes",
+      .args = "BUILDKIT_SANDBOX_HOSTNAME=a123456789a123456789a123456789a123456789a123456789a123456789a1234"),
     R("FROM a\nRUN --network=host x", "", "--network=host"),
     R("FROM a\nADD --checksum=" SHA " x /", "", "needs a source of http"),
     R("FROM a\nADD --checksum=" SHA " http://h/x http://h/y /", "", "a single source"),
@@ -679,7 +737,7 @@ static const struct row errors[] = {
     R("FROM a\nENV A=${X:?must be set}", "", "must be set"),
     R("FROM a\nRUN x", "", "ONBUILD RUN --security=insecure x", .onbuild = "RUN --security=insecure x"),
     R("\nFROM a\nRUN x", "", "'ONBUILD NOPE x' of the base of line 2", .onbuild = "NOPE x"),
-    R("FROM a AS b\nONBUILD RUN --security=insecure x\nFROM b", "", "Dockerfile:2"),
+    R("FROM a AS b\nONBUILD RUN --security=insecure x\nFROM b", "", "Dockerfile:3"),
 };
 
 static void test_errors(void **state)
@@ -777,12 +835,32 @@ static void test_same_stages(void **state)
     }
 }
 
+static void test_deep_stages(void **state)
+{
+    (void)state;
+    for (size_t n = LIMIT_STAGE_DEPTH; n <= LIMIT_STAGE_DEPTH + 1; n++) {
+        AUTO(dockerfile_free) struct dockerfile *df = NULL;
+        AUTO(plan_free) struct plan *p = NULL;
+        AUTO(buf_release) struct buf text = BUF_INIT;
+        const struct plan_opts opts = { .target = NULL };
+
+        buf_puts(&text, "FROM scratch AS s0\n");
+        for (size_t i = 1; i < n; i++) /* each needs the one above */
+            buf_printf(&text, "FROM s%zu AS s%zu\n", i - 1, i);
+        assert_null(dockerfile_parse("Dockerfile", buf_str(&text), text.len, &df));
+        struct err *e = plan_new(df, &opts, &p);
+        assert_int_equal(e != NULL, n > LIMIT_STAGE_DEPTH);
+        err_free(e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_stages), cmocka_unit_test(test_stages), cmocka_unit_test(test_mounts),
-        cmocka_unit_test(test_variables),   cmocka_unit_test(test_config), cmocka_unit_test(test_layers),
-        cmocka_unit_test(test_errors),      cmocka_unit_test(test_epochs), cmocka_unit_test(test_set_epoch),
+        cmocka_unit_test(test_same_stages), cmocka_unit_test(test_stages),      cmocka_unit_test(test_mounts),
+        cmocka_unit_test(test_variables),   cmocka_unit_test(test_config),      cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_errors),      cmocka_unit_test(test_epochs),      cmocka_unit_test(test_set_epoch),
+        cmocka_unit_test(test_notes),       cmocka_unit_test(test_deep_stages),
     };
 
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

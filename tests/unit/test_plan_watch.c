@@ -145,7 +145,7 @@ static const struct plan_row rehearsed[] = {
       NULL, true },
     { "FROM a AS b\nONBUILD STOPSIGNAL no\nFROM b", "cannot execute@3|[0? linux] ONBUILD@2[1? linux] STOPSIGNAL@3",
       NULL, false },
-    { "FROM a\nRUN --security=insecure x", "--security is not supported@2|[0? linux]", NULL, true },
+    { "FROM a\nRUN --security=insecure x", "--security=insecure cannot be granted@2|[0? linux]", NULL, true },
 };
 
 static void check_mistakes(const struct plan_row *row, const char *text, const char *log)

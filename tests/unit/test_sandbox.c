@@ -1281,7 +1281,12 @@ static void test_orders(void **state)
 {
     AUTO(buf_release) struct buf bytes = BUF_INIT;
     AUTO(buf_release) struct buf again = BUF_INIT;
-    struct orders o = { .root = xstrdup("/r"), .cwd = xstrdup(""), .uid = 1, .gid = 4294967295U, .no_network = true };
+    struct orders o = { .root = xstrdup("/r"),
+                        .cwd = xstrdup(""),
+                        .hostname = xstrdup("h"),
+                        .uid = 1,
+                        .gid = 4294967295U,
+                        .no_network = true };
     struct orders back;
 
     (void)state;
@@ -1303,6 +1308,7 @@ static void test_orders(void **state)
     vec_push(&o.protect, 12U);
     orders_encode(&o, &bytes);
     assert_null(orders_decode(bytes.data, bytes.len, &back));
+    assert_string_equal(back.hostname, "h");
     orders_encode(&back, &again);
     assert_int_equal(again.len, bytes.len);
     assert_memory_equal(again.data, bytes.data, bytes.len);
