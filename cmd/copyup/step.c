@@ -78,11 +78,21 @@ static void show_lint(struct step_ctx *c)
     fflush(stdout);
 }
 
-static struct err *planned(void *ctx)
+static void show_notes(struct step_ctx *c, const struct strs *declared)
+{
+    AUTO(strs_release) struct strs notes = { 0 };
+
+    plan_notes(c->plans[0], declared, &notes);
+    for (size_t i = 0; i < notes.n; i++)
+        progress_line(&c->printer, "note: %s", notes.items[i]);
+}
+
+static struct err *planned(void *ctx, const struct strs *declared)
 {
     struct step_ctx *c = ctx;
 
     show_lint(c);
+    show_notes(c, declared);
     return lint_verdict(c->lint);
 }
 
@@ -102,15 +112,6 @@ static struct err *add_plan(struct step_ctx *c, struct plan_opts *opts, const ch
     return find_epoch(c, c->plans[c->n_plans - 1]);
 }
 
-static void show_notes(struct step_ctx *c)
-{
-    AUTO(strs_release) struct strs notes = { 0 };
-
-    plan_notes(c->plans[0], &notes);
-    for (size_t i = 0; i < notes.n; i++)
-        progress_line(&c->printer, "note: %s", notes.items[i]);
-}
-
 /* What is to be done, once the Dockerfile is read. */
 static struct err *make_plans(struct step_ctx *c)
 {
@@ -128,7 +129,6 @@ static struct err *make_plans(struct step_ctx *c)
         TRY(add_plan(c, &opts, NULL));
     for (size_t i = 0; i < platforms->n; i++)
         TRY(add_plan(c, &opts, platforms->items[i]));
-    show_notes(c);
     return NULL;
 }
 

@@ -58,8 +58,9 @@ struct build_opts {          /* all borrowed */
     const struct limits *limits;
     struct cancel *cancel;
 
-    /* Called once all stages are planned, before the first step; an error ends the build. NULL: nobody asks. */
-    struct err *(*planned)(void *ctx);
+    /* Called once all stages are planned, before the first step, with the names that their ARGs declare, those of
+     * ONBUILD included; an error ends the build. NULL: nobody asks. */
+    struct err *(*planned)(void *ctx, const struct strs *declared);
     void *planned_ctx;
 
     enum snapshot_mode snapshot_mode;

@@ -72,11 +72,23 @@ static struct err *about(const struct build *b, struct err *e)
     return err_wrap(e, "cannot build the image for %s", text);
 }
 
+static void add_declared(const struct build *b, struct strs *declared)
+{
+    for (size_t i = 0; i < b->o.plan->n_stages; i++)
+        if (b->stages[i])
+            strs_copy(declared, &b->stages[i]->plan.args);
+}
+
 static struct err *plan_all(struct product *p)
 {
     for (size_t i = 0; i < p->n_plans; i++)
         TRY(about(p->builds[i], stages_plan(p->builds[i])));
-    return p->o.planned ? p->o.planned(p->o.planned_ctx) : NULL;
+    if (!p->o.planned)
+        return NULL;
+    AUTO(strs_release) struct strs declared = { 0 };
+    for (size_t i = 0; i < p->n_plans; i++)
+        add_declared(p->builds[i], &declared);
+    return p->o.planned(p->o.planned_ctx, &declared);
 }
 
 static struct err *build_all(struct product *p)

@@ -104,7 +104,7 @@ static bool is_wanted(const struct plan *p, const char *name)
     return vars_is_proxy(name) || vars_get(&p->global_env, name); /* TARGETARCH and the like can be replaced */
 }
 
-void plan_notes(const struct plan *p, struct strs *ret_notes)
+void plan_notes(const struct plan *p, const struct strs *declared, struct strs *ret_notes)
 {
     AUTO(strs_release) struct strs args = { 0 };
 
@@ -113,7 +113,7 @@ void plan_notes(const struct plan *p, struct strs *ret_notes)
     for (size_t i = 0; i < args.n; i++) {
         AUTO_FREE char *name = xstrndup(args.items[i], strcspn(args.items[i], "="));
 
-        if (!is_wanted(p, name))
+        if (!strs_has(declared, name) && !is_wanted(p, name))
             strs_take(ret_notes, xasprintf("build argument '%s' is declared by no ARG of the Dockerfile", name));
     }
 }

@@ -120,8 +120,9 @@ MUST_USE struct err *plan_new(const struct dockerfile *df, const struct plan_opt
 void plan_free(struct plan *p);
 DEFINE_CLEANUP(struct plan *, plan_free);
 
-/* What the user should know of the build arguments, one line each: those that nothing declares or that do nothing. */
-void plan_notes(const struct plan *p, struct strs *ret_notes);
+/* What the user should know of the build arguments, one line each: those that nothing declares or that do nothing.
+ * declared: the args of all stage plans, because triggers of base images declare some, too. */
+void plan_notes(const struct plan *p, const struct strs *declared, struct strs *ret_notes);
 /* The host name of RUN if BUILDKIT_SANDBOX_HOSTNAME gives one, else NULL. Borrowed. */
 const char *plan_hostname(const struct plan *p);
 /* The variables that FROM sees: platform arguments and the ARGs before the first FROM. opts: as for plan_new(). */

@@ -235,9 +235,10 @@ static struct err *show(const struct row *r, struct buf *out)
         return NULL;
     }
     if (strcmp(r->what, "notes") == 0) {
-        AUTO(strs_release) struct strs all = { 0 };
+        AUTO(strs_release) struct strs all = { 0 }, declared = { 0 };
 
-        plan_notes(p, &all);
+        split_bars(r->onbuild, &declared); /* here: the names that its ARGs declare */
+        plan_notes(p, &declared, &all);
         for (size_t i = 0; i < all.n; i++)
             buf_printf(out, "%s|", all.items[i]);
         return NULL;
@@ -484,6 +485,8 @@ static const struct row notes[] = {
     R("FROM a", "notes", "", .args = "BUILDKIT_SANDBOX_HOSTNAME=h|BUILDKIT_CACHE_MOUNT_NS=n|BUILDKIT_SYNTAX=s"),
     R("FROM a\nARG AB\nENV A=1", "notes", "build argument 'A' is declared by no ARG of the Dockerfile|",
       .args = "A=1|AB=2"),
+    R("FROM a", "notes", "build argument 'C' is declared by no ARG of the Dockerfile|", .args = "B=1|C=1",
+      .onbuild = "A|B"),
     R("FROM a", "notes", "build argument 'BUILDKIT_NONE' is declared by no ARG of the Dockerfile|",
       .args = "BUILDKIT_NONE=1"),
     R("FROM a", "notes",
