@@ -151,6 +151,18 @@ MAKERS = {
     "emulated": emulated,
     "onbuild": lambda: busybox(config={"OnBuild": ["RUN echo triggered > /triggered", "LABEL from=parent"]}),
     "onbuild-arch": lambda: busybox(config={"OnBuild": ["ARG TARGETARCH", "RUN echo $TARGETARCH > /for"]}),
+    # three triggers: their order, the variables of the image, an argument
+    "onbuild-order": lambda: busybox(config={"Env": [PATH, "P=a"], "OnBuild": ["RUN echo 1 $P > /out", "ARG V='b c'", "RUN echo 2 ${V% c} >> /out",
+                                                                              "ENV FROM_PARENT=$V", "RUN echo 3 $FROM_PARENT >> /out"]}),
+    "onbuild-sources": lambda: busybox(config={"OnBuild": ["COPY --from=tools /tool /copied",
+                                                           "RUN --mount=from=tools,source=/tool,target=/t cat /t > /mounted"]}),
+    "onbuild-here-document": lambda: busybox(config={"OnBuild": ["RUN <<EOF\necho 1 > /one\nEOF", "COPY <<E /two\n2\nE"]}),
+    "onbuild-unknown": lambda: busybox(config={"OnBuild": ["NOPE x"]}),
+    # one of each that an image can set
+    "settings": lambda: busybox([Layer().add("srv", kind="dir").bytes()], config={"Env": [PATH, "KIND=base", "EXTRA=e e"], "WorkingDir": "/srv", "Entrypoint": ["/e"], "Cmd": ["c"],
+                                        "Shell": ["/bin/sh", "-e", "-c"], "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}},
+                                        "Labels": {"kept": "yes"}, "StopSignal": "SIGINT",
+                                        "Healthcheck": {"Test": ["CMD", "check"], "Interval": 5000000000, "Retries": 2}}),
     "config": lambda: busybox(config={"User": "app", "WorkingDir": "/home/app", "Entrypoint": ["/bin/echo"], "Cmd": ["base"],
                                       "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}, "Labels": {"a": "base", "b": "base"}}),
     "evil-parent": lambda: busybox(evil_parent()),
