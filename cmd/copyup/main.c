@@ -19,6 +19,7 @@ static int usage(void)
            "  copyup              runs the step that the environment describes\n"
            "  copyup lint         checks a Dockerfile without building it: copyup lint --help\n"
            "  copyup check        says what this pod allows a build, and what to grant: copyup check --help\n"
+           "  copyup plan         says which steps would be executed, which are in the cache, and why not\n"
            "  copyup settings     prints every setting as Markdown\n"
            "  copyup --help       this text and every setting\n"
            "  copyup --version    the version\n\n",
@@ -54,21 +55,26 @@ static int report(struct err *e)
     return code;
 }
 
-static struct err *run_step(void)
+static struct err *run_step(struct err *(*run)(const struct settings *s))
 {
     AUTO(settings_free) struct settings *s = NULL;
 
     TRY(settings_read(environ, &s));
     log_set_level((enum log_level)wire_log_level(s));
-    return step_main(s);
+    return run(s);
+}
+
+static int plan(void)
+{
+    return report(run_step(step_plan));
 }
 
 static const struct {
     const char *name;
     int (*run)(void);
 } commands[] = {
-    { "--help", usage },      { "-h", usage },        { "help", usage },
-    { "--version", version }, { "version", version }, { "settings", markdown },
+    { "--help", usage },    { "-h", usage },          { "help", usage }, { "--version", version },
+    { "version", version }, { "settings", markdown }, { "plan", plan },
 };
 
 int main(int argc, char **argv)
@@ -84,5 +90,5 @@ int main(int argc, char **argv)
             return commands[i].run();
     if (argc > 1)
         return report(err_hint(err_new(ERR_SETTING, "unknown command '%s'", argv[1]), "See copyup --help."));
-    return report(run_step());
+    return report(run_step(step_main));
 }

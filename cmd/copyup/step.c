@@ -5,6 +5,7 @@
 #include "build/build.h"
 #include "inputs.h"
 #include "lint.h"
+#include "plan_command.h"
 #include "push_only.h"
 
 #include <string.h>
@@ -26,6 +27,7 @@ struct step_ctx {
     char *state_dir;
     const struct wire_net *net; /* inside the sandbox */
     int64_t started_s;
+    bool only_plan;
 };
 
 /* ---- before the sandbox: what the user wrote ---- */
@@ -268,6 +270,8 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     wire_run_opts(c->run, &o);
     TRY(wire_cache(c->s, registry, &progress, c->started_s, &cache));
     wire_cache_opts(c->s, cache, scope, &o);
+    if (c->only_plan)
+        return plan_show(&o, (const struct plan *const *)c->plans, c->n_plans);
     TRY(check_target(c));
     TRY(product_make(&o, (const struct plan *const *)c->plans, c->n_plans, &p));
     return deliver(c, p);
@@ -342,9 +346,9 @@ static struct err *step_in(struct step_ctx *c)
     return sandbox_enter(&opts, in_sandbox, c);
 }
 
-struct err *step_main(const struct settings *s)
+static struct err *step_run(const struct settings *s, bool only_plan)
 {
-    struct step_ctx c = { .s = s, .started_s = time(NULL) };
+    struct step_ctx c = { .s = s, .started_s = time(NULL), .only_plan = only_plan };
 
     c.printer.quiet = log_get_level() == LOG_LEVEL_QUIET;
     c.printer.timestamps = s->log_timestamp;
@@ -359,4 +363,14 @@ struct err *step_main(const struct settings *s)
     ref_release(&c.repo);
     free(c.state_dir);
     return e;
+}
+
+struct err *step_main(const struct settings *s)
+{
+    return step_run(s, false);
+}
+
+struct err *step_plan(const struct settings *s)
+{
+    return step_run(s, true);
 }

@@ -8,5 +8,7 @@
 
 /* Builds, pushes or exports, and writes the outputs. Call it before any thread exists. */
 MUST_USE struct err *step_main(const struct settings *s);
+/* Says what step_main() would do with each step of the Dockerfile, and does nothing. The same rules. */
+MUST_USE struct err *step_plan(const struct settings *s);
 
 #endif

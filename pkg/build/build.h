@@ -86,6 +86,25 @@ struct product;
  * with the command's exit code, or ERR_MEMORY; every error of a step names its line. */
 MUST_USE struct err *product_make(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
                                   struct product **ret);
+/* What will become of a step that makes a layer, as far as it can be told without executing any. */
+enum step_fate {
+    STEP_IS_FOUND,     /* in the cache */
+    STEP_IS_EXECUTED,  /* it is not; `why` says why, as far as that is known */
+    STEP_IS_NOT_NEEDED /* only steps that are found use its stage */
+};
+struct product_step {
+    const char *stage; /* as in progress_step */
+    size_t number, total;
+    const char *text;
+    struct digest key; /* "" if it cannot be told */
+    enum step_fate fate;
+    const struct ref *repo; /* where it was found */
+    const char *why;
+};
+/* Plans and looks up, as product_make() does, and builds nothing: tells of each step of the stages that the targets
+ * need. */
+MUST_USE struct err *product_plan(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
+                                  void (*tell)(void *ctx, const struct product_step *s), void *ctx);
 void product_free(struct product *p);
 DEFINE_CLEANUP(struct product *, product_free);
 

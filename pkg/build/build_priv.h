@@ -78,7 +78,9 @@ struct product {
     enum image_format index_format;
     struct digest digest; /* of the index, or of the one image */
     struct push_stats pushed;
-    atomic_bool failed; /* a layer of the cache, since the last try */
+    atomic_bool failed;  /* a layer of the cache, since the last try */
+    bool explained;      /* the user knows why steps are not found */
+    bool record_missing; /* there is nothing of an earlier build to compare with */
 };
 
 /* The build of one platform. */
@@ -171,6 +173,9 @@ MUST_USE struct err *stages_plan(struct build *b);
 MUST_USE struct err *stage_build(struct build *b, size_t index);
 /* The stage's root file system, made on first use. */
 MUST_USE struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret);
+/* "build"; with several platforms "linux/amd64 build", and "linux/amd64->linux/arm64 build" if another one's result
+ * differs from this stage's. The caller frees. */
+char *stage_label(const struct build *b, size_t index);
 /* Ends the step that is in progress in r: its changes become a layer of stage st. */
 MUST_USE struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r);
 void stage_release(struct stage_run *st);
@@ -214,6 +219,14 @@ void cached_keep(struct build *b, size_t stage, size_t step);
 void cached_failed(const struct build *b, const struct layer *l, const struct err *e);
 /* Was there such a one since the last call? */
 bool cached_again(struct product *p);
+
+/* explain.c */
+/* Tells of all steps of the stages that the builds need (all: of all that are planned) what will become of them. */
+void explain_steps(struct product *p, bool all, void (*tell)(void *ctx, const struct product_step *s), void *ctx);
+/* Tells the user of each step that is not found why. */
+void explain_misses(struct product *p);
+/* Keeps what the next build is compared with. */
+void explain_save(const struct product *p);
 
 /* push.c */
 MUST_USE struct err *push_product(struct product *p, const struct ref *repo, const struct strs *tags);

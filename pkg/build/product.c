@@ -91,12 +91,22 @@ static struct err *plan_all(struct product *p)
     return p->o.planned(p->o.planned_ctx, &declared);
 }
 
-static struct err *build_all(struct product *p)
+static struct err *look_up_all(struct product *p)
 {
-    for (size_t i = 0; p->o.cache && i < p->n_plans; i++)
+    for (size_t i = 0; i < p->n_plans; i++)
         TRY(keys_make(p->builds[i]));
     if (p->o.cache)
         cached_look_up(p);
+    return NULL;
+}
+
+static struct err *build_all(struct product *p)
+{
+    if (p->o.cache)
+        TRY(look_up_all(p));
+    if (p->o.cache && !p->explained)
+        explain_misses(p);
+    p->explained = true;
     for (size_t i = 0; i < p->n_plans; i++) {
         struct err *e = stage_build(p->builds[i], p->plans[i]->target);
 
@@ -149,10 +159,9 @@ static struct err *build_until_whole(struct product *p)
     return whole_or_anew(p, build_once(p));
 }
 
-struct err *product_make(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
-                         struct product **ret)
+static struct product *product_new(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans)
 {
-    AUTO(product_free) struct product *p = xcalloc(1, sizeof(*p));
+    struct product *p = xcalloc(1, sizeof(*p));
 
     p->o = *opts;
     p->plans = plans;
@@ -163,11 +172,32 @@ struct err *product_make(const struct build_opts *opts, const struct plan *const
     keys_settings(opts, &p->settings);
     for (size_t i = 0; i < n_plans; i++)
         p->builds[i] = build_new(p, plans[i]);
+    return p;
+}
+
+struct err *product_make(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
+                         struct product **ret)
+{
+    AUTO(product_free) struct product *p = product_new(opts, plans, n_plans);
+
     for (size_t i = 0; i < n_plans; i++)
         TRY(check_runs(opts->sandbox, plans[i]));
     TRY(plan_all(p));
-    TRY(build_until_whole(p));
+    struct err *e = build_until_whole(p);
+    explain_save(p); /* also what a failed build has finished */
+    TRY(e);
     *ret = steal(&p);
+    return NULL;
+}
+
+struct err *product_plan(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
+                         void (*tell)(void *ctx, const struct product_step *s), void *ctx)
+{
+    AUTO(product_free) struct product *p = product_new(opts, plans, n_plans);
+
+    TRY(plan_all(p));
+    TRY(look_up_all(p));
+    explain_steps(p, true, tell, ctx);
     return NULL;
 }
 

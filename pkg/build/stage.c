@@ -289,9 +289,7 @@ static size_t count_steps(const struct stage_plan *sp)
     return n;
 }
 
-/* "build"; with several platforms "linux/amd64 build", and "linux/amd64->linux/arm64 build" if another one's result
- * differs from this stage's. */
-static char *step_label(const struct build *b, size_t index)
+char *stage_label(const struct build *b, size_t index)
 {
     const struct plan_stage *ps = &b->o.plan->stages[index];
     AUTO_FREE char *name = ps->name ? xstrdup(ps->name) : xasprintf("stage-%zu", index);
@@ -309,7 +307,7 @@ static char *step_label(const struct build *b, size_t index)
 static struct err *run_steps(struct build *b, size_t index)
 {
     struct stage_run *st = b->stages[index];
-    AUTO_FREE char *label = step_label(b, index);
+    AUTO_FREE char *label = stage_label(b, index);
     struct progress_step show = { .stage = label, .total = count_steps(&st->plan) };
 
     for (size_t i = 0; i < st->plan.n_steps; i++) {

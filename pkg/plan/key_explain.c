@@ -12,7 +12,6 @@
 static const struct {
     const char *kind, *one, *many;
 } sayings[] = {
-    { "parent", NULL, "what it is built on changed" },
     { "version", NULL, "another version of the program made it" },
     { "platform", NULL, "the platform changed" },
     { "instruction", NULL, "the instruction changed" },
@@ -30,6 +29,7 @@ static const struct {
     { "mount", NULL, "its mounts changed" },
     { "from", NULL, "the stage or image that it takes files from changed" },
     { "setting", "setting", "settings" },
+    { "parent", NULL, "what it is built on changed" }, /* said only if nothing else is */
 };
 
 struct fact {
@@ -77,12 +77,15 @@ struct difference {
     const struct map *before, *now;
     size_t total, n; /* names in either; those that differ */
     struct buf names;
+    const char *how; /* what happened to the last of them */
 };
 
 static void add_name(struct difference *d, const char *name, const char *how)
 {
-    if (++d->n <= SHOWN_NAMES)
-        buf_printf(&d->names, "%s'%s'%s", d->n > 1 ? ", " : "", name, how);
+    d->how = how;
+    if (++d->n > SHOWN_NAMES)
+        return;
+    buf_printf(&d->names, "%s'%s'", d->n > 1 ? ", " : "", name);
 }
 
 static void look_at_now(void *ctx, const char *name, void *value)
@@ -92,7 +95,7 @@ static void look_at_now(void *ctx, const char *name, void *value)
 
     d->total++;
     if (!old || strcmp(old, value) != 0)
-        add_name(d, name, old ? "" : " (new)");
+        add_name(d, name, old ? "changed" : "is new");
 }
 
 static void look_at_before(void *ctx, const char *name, void *value)
@@ -103,7 +106,7 @@ static void look_at_before(void *ctx, const char *name, void *value)
     if (map_get(d->now, name))
         return;
     d->total++;
-    add_name(d, name, " (gone)");
+    add_name(d, name, "is gone");
 }
 
 static void say(size_t which, struct difference *d, struct buf *out)
@@ -117,7 +120,7 @@ static void say(size_t which, struct difference *d, struct buf *out)
     if (!one)
         buf_puts(out, sayings[which].many);
     else if (d->n == 1)
-        buf_printf(out, "%s %s changed", one, buf_str(&d->names));
+        buf_printf(out, "%s %s %s", one, buf_str(&d->names), d->how);
     else
         buf_printf(out, "%zu of %zu %s changed: %s%s", d->n, d->total, sayings[which].many, buf_str(&d->names),
                    d->n > SHOWN_NAMES ? ", ..." : "");
@@ -135,31 +138,31 @@ static void compare(size_t which, const struct strs *before, const struct strs *
     buf_release(&d.names);
 }
 
-/* False: the base is the same, or not known. */
-static bool say_base(const struct strs *before, const struct strs *now, struct buf *out)
+static void say_base(const struct strs *before, const struct strs *now, struct buf *out)
 {
     struct fact old, new;
 
     if (!find_fact(before, "base", &old) || !find_fact(now, "base", &new))
-        return false;
+        return;
     if (strcmp(old.name, new.name) != 0)
         buf_printf(out, "the base image is '%s', and was '%s'", new.name, old.name);
     else if (old.hash_len != new.hash_len || memcmp(old.hash, new.hash, new.hash_len) != 0)
         buf_printf(out, "the base image '%s' changed from %.*s to %.*s", new.name, (int)old.hash_len, old.hash,
                    (int)new.hash_len, new.hash);
-    return out->len > 0;
 }
 
 char *plan_key_explain(const struct strs *before, const struct strs *now)
 {
     AUTO(buf_release) struct buf out = BUF_INIT;
     struct fact f;
-    bool base = say_base(before, now, &out);
+
+    say_base(before, now, &out);
     /* the digest of all files says nothing that the files do not say */
     bool files = find_fact(before, "content", &f) || find_fact(now, "content", &f);
 
     for (size_t k = 0; k < sizeof(sayings) / sizeof(sayings[0]); k++) {
-        bool said = (base && strcmp(sayings[k].kind, "parent") == 0) || (files && strcmp(sayings[k].kind, "from") == 0);
+        bool said =
+            (out.len && strcmp(sayings[k].kind, "parent") == 0) || (files && strcmp(sayings[k].kind, "from") == 0);
 
         if (!said)
             compare(k, before, now, &out);
