@@ -122,6 +122,7 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libcopyup.a
 bench: all $(BUILD)/bench/streams
 	$(BUILD)/bench/streams
 	tests/bench/run --copyup $(BUILD)/copyup
+	tests/bench/owners --copyup $(BUILD)/copyup
 image: all
 	hack/build-image.sh $(BUILD)
 install: all
