@@ -88,6 +88,19 @@ struct err *decompress_new(struct source in, struct decompressor **ret)
     return NULL;
 }
 
+struct err *decompress_new_zlib(struct source in, struct decompressor **ret)
+{
+    AUTO(decompress_free) struct decompressor *d = xcalloc(1, sizeof(*d));
+
+    d->source = in;
+    d->codec = &codec_zlib;
+    d->in_cap = d->codec->in_bytes;
+    d->in = xreallocarray(NULL, d->in_cap, 1);
+    TRY(d->codec->open(d));
+    *ret = steal(&d);
+    return NULL;
+}
+
 static struct err *read_plain(void *ctx, void *p, size_t n, size_t *ret_len)
 {
     struct decompressor *d = ctx;

@@ -26,6 +26,7 @@ struct decompressor {
 };
 
 extern const struct codec codec_gzip, codec_zstd, codec_bzip2, codec_xz;
+extern const struct codec codec_zlib; /* never guessed */
 
 /* Makes sure that something is in the buffer, unless the source has ended. */
 MUST_USE struct err *decompress_fill(struct decompressor *d);
