@@ -21,9 +21,10 @@ OUR_CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCURL_STATICLIB -Ipkg -isy
 HARDEN       := -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 OUR_CFLAGS   := -std=gnu17 $(WARN) -fno-common $(HARDEN) -pthread \
                 $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
-# order matters: curl first; libz late (static archives are read once)
-LIBS     := $(DEPS)/lib/libcurl.a -lyajl_s -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
-TESTLIBS := $(DEPS)/lib/libcurl.a -lyajl -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
+# order matters: curl first; libz late (static archives are read once). http_parser and mbedcrypto are what libgit2
+# needs besides what pkg/repo/offline.c and pkg/ssh/no_gssapi.c keep out.
+LIBS     := $(DEPS)/lib/libcurl.a -lgit2 -lhttp_parser -lmbedcrypto -lssh -lyajl_s -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
+TESTLIBS := $(DEPS)/lib/libcurl.a -lgit2 -lssh -lyajl -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
 GC       := -Wl,--gc-sections
 STATIC   := -static-pie $(GC) -Wl,-z,relro,-z,now,-z,noexecstack
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS)

@@ -53,4 +53,20 @@
 #define LIMIT_SECRETS          1000                /* secrets of one build */
 #define LIMIT_PRIVATE_CACHES   1000                /* private cache mounts of one id at once */
 
+/* Git repositories. */
+#define LIMIT_GIT_PACKET_BYTES  65520              /* one packet of git's protocol, with its length */
+#define LIMIT_GIT_CAPABILITIES  200                /* what a git server says that it can do */
+#define LIMIT_GIT_REFS          500000             /* branches and tags of one repository that are remembered */
+#define LIMIT_GIT_PACK_BYTES    (64LL << 30)       /* a pack of objects, or one object */
+#define LIMIT_GIT_OBJECTS       20000000           /* objects in one pack */
+#define LIMIT_GIT_MEMORY_BYTES  (256 << 20)        /* libgit2 at once; half of it a file stored as a difference */
+#define LIMIT_GIT_TREE_BYTES    (64 * 1024 * 1024) /* one directory, commit or tag */
+#define LIMIT_GIT_FILES         5000000            /* files and directories of one checkout */
+#define LIMIT_GIT_DEPTH         500                /* directories inside each other: each is open */
+#define LIMIT_GIT_TAGS          10                 /* tags of tags */
+#define LIMIT_GIT_MODULES_BYTES (1024 * 1024)      /* .gitmodules */
+#define LIMIT_GIT_SUBMODULES    2000               /* submodules of a checkout */
+#define LIMIT_GIT_NESTING       16                 /* submodules of submodules */
+#define LIMIT_GIT_TIME_S        253402300799LL     /* the year 9999 */
+
 #endif

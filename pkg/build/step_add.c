@@ -1,5 +1,6 @@
 /* step_add.c - the sources of ADD that lie elsewhere: fetched, then copied like any other. */
 #include "address/address.h"
+#include "address/git_address.h"
 #include "build/build_priv.h"
 #include "build/copy.h"
 #include "remote/remote.h"
@@ -34,19 +35,39 @@ static struct err *copy_local(char *source, int root_fd, const struct copy_spec 
     return copy_into(root_fd, &s, &stats);
 }
 
+/* What the flags say counts as if the URL said it. */
+static struct err *fetch_git(struct build *b, const struct step *step, const char *source, struct remote_tree *ret)
+{
+    AUTO(git_address_release) struct git_address a = { 0 };
+    bool is_git;
+
+    TRY(git_address_parse(source, &a, &is_git));
+    if (step->checksum) {
+        free(a.checksum);
+        a.checksum = xstrdup(step->checksum);
+    }
+    return remote_git(b->o.remote, &a, step->keep_git_dir == 1 || a.keep_git_dir == 1, ret);
+}
+
+static struct err *copy_one(struct build *b, const struct step *step, char *source, int root_fd,
+                            const struct copy_spec *spec)
+{
+    struct remote_tree tree;
+    enum address_kind kind;
+
+    TRY(address_kind_of(source, &kind));
+    if (kind == ADDRESS_PATH)
+        return copy_local(source, root_fd, spec);
+    if (kind == ADDRESS_GIT)
+        TRY(fetch_git(b, step, source, &tree));
+    else
+        TRY(remote_file(b->o.remote, source, step->checksum, &tree));
+    return copy_fetched(&tree, root_fd, spec);
+}
+
 struct err *step_add_sources(struct build *b, const struct step *step, int root_fd, const struct copy_spec *spec)
 {
-    for (size_t i = 0; i < step->sources.n; i++) {
-        struct remote_tree tree;
-        enum address_kind kind;
-
-        TRY(address_kind_of(step->sources.items[i], &kind));
-        if (kind == ADDRESS_PATH) {
-            TRY(copy_local(step->sources.items[i], root_fd, spec));
-            continue;
-        }
-        TRY(remote_file(b->o.remote, step->sources.items[i], step->checksum, &tree));
-        TRY(copy_fetched(&tree, root_fd, spec));
-    }
+    for (size_t i = 0; i < step->sources.n; i++)
+        TRY(copy_one(b, step, step->sources.items[i], root_fd, spec));
     return NULL;
 }

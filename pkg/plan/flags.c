@@ -10,7 +10,7 @@ static const struct {
     { DF_FROM, { "platform" } },
     { DF_RUN, { "mount", "network", "security" } },
     { DF_COPY, { "from", "chown", "chmod", "exclude", "parents", "link" } },
-    { DF_ADD, { "chown", "chmod", "exclude", "link", "unpack", "checksum" } },
+    { DF_ADD, { "chown", "chmod", "exclude", "link", "unpack", "checksum", "keep-git-dir" } },
     { DF_HEALTHCHECK, { "interval", "timeout", "start-period", "start-interval", "retries" } },
 };
 

@@ -174,9 +174,10 @@ struct step {
 
     /* COPY, ADD */
     bool add, link, parents;
-    bool remote;    /* some of the sources are URLs (address/address.h says which) */
-    int unpack;     /* ADD --unpack: -1 not given */
-    char *checksum; /* ADD --checksum, of the one source; NULL = none */
+    bool remote;      /* some of the sources are URLs (address/address.h says which) */
+    int unpack;       /* ADD --unpack: -1 not given */
+    int keep_git_dir; /* ADD --keep-git-dir: -1 not given */
+    char *checksum;   /* ADD --checksum, of the one source; NULL = none */
     struct plan_source from;
     struct strs sources, exclude;
     char *dest;          /* absolute, WORKDIR joined, trailing '/' kept */

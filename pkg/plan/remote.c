@@ -2,8 +2,10 @@
 #include "plan/plan_priv.h"
 
 #include "address/address.h"
+#include "address/git_address.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define SHA256_PREFIX "sha256:"
 
@@ -15,10 +17,6 @@ struct err *remote_check_source(enum df_kind instruction, const char *source, en
     TRY(address_kind_of(source, &kind));
     if (kind != ADDRESS_PATH && instruction != DF_ADD)
         return err_hint(err_new(ERR_DOCKERFILE, "COPY cannot fetch '%s'", shown), "ADD takes sources from elsewhere.");
-    if (kind == ADDRESS_GIT)
-        return err_hint(
-            err_new(ERR_DOCKERFILE, "ADD of '%s': git repositories are not supported by this version", shown),
-            "Fetch it in an earlier pipeline step, or in a RUN.");
     *ret_kind = kind;
     return NULL;
 }
@@ -53,6 +51,20 @@ static struct err *check_checksum(const struct step *st, enum address_kind kind)
     return kind == ADDRESS_HTTP ? check_sha256(st->checksum) : check_commit(st->checksum);
 }
 
+/* What both a flag and the URL say must be the same. */
+static struct err *check_git(const struct step *st, const char *source)
+{
+    AUTO(git_address_release) struct git_address a = { 0 };
+    bool is_git;
+
+    TRY(git_address_parse(source, &a, &is_git));
+    if (st->keep_git_dir >= 0 && a.keep_git_dir >= 0 && st->keep_git_dir != a.keep_git_dir)
+        return err_new(ERR_DOCKERFILE, "--keep-git-dir and keep-git-dir of the URL contradict each other");
+    if (st->checksum && *a.checksum && strcasecmp(st->checksum, a.checksum) != 0)
+        return err_new(ERR_DOCKERFILE, "--checksum and the URL name different commits");
+    return NULL;
+}
+
 struct err *remote_sources(struct step *st)
 {
     enum address_kind kind = ADDRESS_PATH;
@@ -60,6 +72,8 @@ struct err *remote_sources(struct step *st)
     for (size_t i = 0; i < st->sources.n; i++) {
         TRY(remote_check_source(st->add ? DF_ADD : DF_COPY, st->sources.items[i], &kind));
         st->remote = st->remote || kind != ADDRESS_PATH;
+        if (kind == ADDRESS_GIT)
+            TRY(check_git(st, st->sources.items[i]));
     }
     return check_checksum(st, kind);
 }

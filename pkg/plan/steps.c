@@ -173,6 +173,7 @@ static struct err *copy_flags(const struct stage_state *s, const struct df_instr
     st->link = flag_on(i, "link");
     st->parents = flag_on(i, "parents");
     st->unpack = df_flag(i, "unpack") ? flag_on(i, "unpack") : -1;
+    st->keep_git_dir = df_flag(i, "keep-git-dir") ? flag_on(i, "keep-git-dir") : -1;
     return NULL;
 }
 

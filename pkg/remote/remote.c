@@ -82,7 +82,9 @@ char *remote_secret(const struct remote *r, const char *id)
 
 static void give(const struct fetched *f, struct remote_tree *ret)
 {
-    *ret = (struct remote_tree){ .dir = f->dir, .file = f->file, .commit = f->commit, .owners = f->owners };
+    *ret = (struct remote_tree){
+        .dir = f->dir, .file = f->file, .commit = f->commit, .time_s = f->time_s, .owners = f->owners
+    };
 }
 
 /* Calls fetch(r, ctx, f) unless `key` is here already. */
@@ -151,10 +153,7 @@ static struct err *fetch_git(struct remote *r, const void *ctx, struct fetched *
 {
     const struct git_order *o = ctx;
 
-    (void)r, (void)f;
-    return err_hint(
-        err_new(ERR_DOCKERFILE, "'%s': git repositories are not supported by this version", o->address->remote),
-        "Fetch it in a step before this one.");
+    return remote_checkout(r, o->address, o->keep_git_dir, f);
 }
 
 struct err *remote_git(struct remote *r, const struct git_address *a, bool keep_git_dir, struct remote_tree *ret)

@@ -8,6 +8,7 @@
 #include "address/git_address.h"
 #include "base/cancel.h"
 #include "http/http.h"
+#include "ssh/ssh.h"
 #include "sys/owner.h"
 
 #include <stdbool.h>
@@ -25,6 +26,8 @@ struct remote_opts { /* all borrowed, for as long as the struct remote lives */
     /* Told in one line what was fetched. May be NULL. */
     void (*note)(void *ctx, const char *text);
     void *note_ctx;
+    const struct ssh_opts *ssh; /* for git by SSH; NULL: it is refused */
+    int retries;                /* of a git fetch that broke */
     const struct cancel *cancel;
 };
 
@@ -38,6 +41,7 @@ struct remote_tree {
     const char *dir;                  /* its files lie in this directory */
     const char *file;                 /* the one file in it that was fetched as it is; NULL: a tree */
     const char *commit;               /* of a git tree: the whole hash; else NULL */
+    int64_t time_s;                   /* when it was made: of the commit, Last-Modified; 0 = not known */
     const struct owner_table *owners; /* of an unpacked archive: owners by path of what cannot carry a record; its other
                                          owners are read through sys/owner.h. NULL: all files are root's */
 };

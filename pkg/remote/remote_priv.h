@@ -12,6 +12,7 @@
 struct fetched {
     char *dir, *file, *commit;
     struct owner_table *owners;
+    int64_t time_s;
 };
 
 struct remote {
@@ -41,5 +42,9 @@ char *remote_file_name(const struct address *a);
 
 /* archive.c: below f->dir, with f->owners. */
 MUST_USE struct err *remote_extract(struct remote *r, int fd, const char *name, struct fetched *f);
+
+/* git_tree.c */
+MUST_USE struct err *remote_checkout(struct remote *r, const struct git_address *a, bool keep_git_dir,
+                                     struct fetched *f);
 
 #endif

@@ -39,6 +39,7 @@ struct settings {
     struct strs build_contexts; /* NAME=PLACE: a directory that exists, or a scheme and more */
     struct run_secret *run_secrets;
     size_t n_run_secrets;
+    char *ssh_known_hosts; /* lines, or a path */
     struct secret ssh_key;
     struct strs secrets_from_env, secrets_from_file, secret_options; /* what they were read from */
     /* names */

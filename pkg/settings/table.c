@@ -69,8 +69,11 @@ const struct setting settings_table[] = {
     { NAMES("PLUGIN_SECRETS", "PLUGIN_SECRET"), SEMICOLONS, PLACE(secret_options),
       HELP("The same as docker build --secret has it: id=ID[,src=FILE] or id=ID[,env=VARIABLE].") },
     { NAMES("PLUGIN_SSH_AGENT_KEY"), SECRET, PLACE(ssh_key),
-      HELP("A private key without a passphrase for RUN --mount=type=ssh; without it the agent at SSH_AUTH_SOCK "
-           "serves.") },
+      HELP("A private key without a passphrase for RUN --mount=type=ssh and for git by SSH; without it the agent at "
+           "SSH_AUTH_SOCK serves.") },
+    { NAMES("PLUGIN_SSH_KNOWN_HOSTS"), TEXT, PLACE(ssh_known_hosts),
+      HELP("Host keys for git by SSH, as ssh-keyscan prints them: the lines, or the path of a file. Without it "
+           "/etc/ssh/ssh_known_hosts or ~/.ssh/known_hosts.") },
     { NAMES("PLUGIN_ADD_HOST"), LIST, NO_PLACE, HELP("Lines for /etc/hosts of RUN."),
       REFUSED("further hosts for RUN are not supported by this version") },
     { NAMES("PLUGIN_ENV_FILE"), TEXT, NO_PLACE, HELP("A file with further settings."),

@@ -141,6 +141,8 @@ static void show_step(const char *what, const struct step *st, struct buf *out)
         buf_printf(out, " exclude %s", st->exclude.items[0]);
     buf_printf(out, "%s%s%s%s", st->link ? " link" : "", st->parents ? " parents" : "",
                st->unpack == 1 ? " unpack" : "", st->remote ? " remote" : "");
+    if (st->keep_git_dir == 1)
+        buf_puts(out, " keep");
     if (st->checksum)
         buf_printf(out, " %s", st->checksum);
 }
@@ -604,6 +606,9 @@ static const struct row layers[] = {
     R("FROM a\nADD --unpack x /y", "copy", "x -> /y unpack"),
     R("FROM a\nADD http://h/x /y", "copy", "http://h/x -> /y remote"),
     R("FROM a\nADD x http://h/x /y/", "copy", "x|http://h/x -> /y/ remote"),
+    R("FROM a\nADD --keep-git-dir https://h/r.git?keep-git-dir=1 /y", "copy",
+      "https://h/r.git?keep-git-dir=1 -> /y remote keep"),
+    R("FROM a\nADD --checksum=ab https://h/r.git?commit=AB /y", "copy", "https://h/r.git?commit=AB -> /y remote ab"),
     R("FROM a\nADD github.com/a/b /y/", "copy", "github.com/a/b -> /y/"),
     R("FROM a\nARG S=" SHA "\nADD --checksum=$S http://h/x /y", "copy", "http://h/x -> /y remote " SHA),
     R("FROM a\nADD http://u:p@h/x?y=1 /y", "history", "ADD http://u:xxxxx@h/x?y=1 /y # buildkit"),
@@ -697,6 +702,9 @@ static const struct row errors[] = {
     R("FROM a\nENV U=https://h/x\nCOPY $U /", "", "Dockerfile:3"),
     R("FROM a\nCOPY git@h:r.git /", "", "COPY cannot fetch"),
     R("FROM a\nADD https://h/r.git?no=1 /", "", "unknown key 'no'"),
+    R("FROM a\nADD --keep-git-dir=false https://h/r.git?keep-git-dir=1 /", "", "contradict each other"),
+    R("FROM a\nADD --checksum=abc https://h/r.git?checksum=ab /", "", "different commits"),
+    R("FROM a\nADD --checksum=" SHA " https://h/r.git /", "", "is no commit hash"),
     R("FROM a\nCOPY --from=2 x /", "", "there is no stage 2"),
     R("ARG V=1\nFROM a\nCOPY --from=a:$V x /", "", "variables are not replaced"),
     R("FROM a\nCOPY --from=Not/An:image: x /", "", "neither a stage nor an image"),
