@@ -176,8 +176,8 @@ static struct err *check_build_context(char **entry)
     if (is_remote(eq + 1) || strncmp(eq + 1, "oci-layout://", 13) == 0 || is_dir(eq + 1))
         return NULL;
     return err_hint(err_new(ERR_SETTING, "PLUGIN_BUILD_CONTEXTS has '%.200s', but there is no such directory", *entry),
-                    "A context is a directory, docker-image://REFERENCE, oci-layout://DIRECTORY[:TAG] or "
-                    "the https address of an archive.");
+                    "A context is a directory, docker-image://REFERENCE, oci-layout://DIRECTORY[:TAG], a Git "
+                    "repository or the https address of an archive.");
 }
 
 void settings_check_build_contexts(struct reading *r)

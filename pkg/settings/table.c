@@ -32,11 +32,10 @@ const struct setting settings_table[] = {
       DEFAULT("Dockerfile"),
       HELP("The Dockerfile's path, seen from the working directory.") },
     { NAMES("PLUGIN_CONTEXT"), TEXT, PLACE(context), DEFAULT("."),
-      HELP("The build context: a directory, the URL of an archive or a Dockerfile, or tar://ARCHIVE. Git repositories "
-           "are refused by this version.") },
+      HELP("The build context: a directory, a git repository, the URL of an archive or a Dockerfile, or "
+           "tar://ARCHIVE.") },
     { NAMES("GIT_PULL_METHOD"), CHOICE("https http"), NO_PLACE,
-      HELP("How a context that begins with git:// is fetched, as kaniko has it."),
-      NOTHING("Git repositories are refused by this version") },
+      HELP("How a context that begins with git:// is fetched, as kaniko has it.") },
     { NAMES("PLUGIN_CONTEXT_SUB_PATH"), TEXT, PLACE(context_sub_path),
       HELP("A directory inside the context that is used as the context.") },
     { NAMES("PLUGIN_TARGET"), TEXT, PLACE(target), HELP("The stage to build. Default: the last one.") },
@@ -61,7 +60,7 @@ const struct setting settings_table[] = {
            "other architectures. Needs Linux 6.7 on the node. Default: what the node has registered.") },
     { NAMES("PLUGIN_BUILD_CONTEXTS"), LIST, PLACE(build_contexts),
       HELP("Named contexts for FROM, --from and from=: NAME=PLACE. A place is a directory, docker-image://REFERENCE, "
-           "oci-layout://DIRECTORY[:TAG][@DIGEST] or the https address of an archive.") },
+           "oci-layout://DIRECTORY[:TAG][@DIGEST], a Git repository or the https address of an archive.") },
     { NAMES("PLUGIN_SECRETS_FROM_ENV"), LIST, PLACE(secrets_from_env),
       HELP("Secrets for RUN --mount=type=secret: ID=VARIABLE of the step's environment.") },
     { NAMES("PLUGIN_SECRETS_FROM_FILE"), LIST, PLACE(secrets_from_file),
