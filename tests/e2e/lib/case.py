@@ -48,6 +48,10 @@ class Folder:
         found = re.findall(r"@(?:AUTH_)?REGISTRY@/base/([a-z-]+)", self.read("Dockerfile"))
         return [b for b in dict.fromkeys(reversed(found)) if b in bases.MAKERS or b == "debian"]
 
+    def mentions(self, words):
+        return any(word in self.read(name) for word in words for name in os.listdir(self.source)
+                   if os.path.isfile(self.path(name)))
+
     def make_context(self, context, uid, as_user=False):
         """The context belongs to the user, as a cloned repository does; `prepare` is root's, or the user's."""
         os.makedirs(context)
