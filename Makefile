@@ -120,8 +120,9 @@ run: setup
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libcopyup.a
 	@mkdir -p $(@D)
 	$(call Q,LD)$(LINK) -o $@ $^ $(TESTLIBS)
-bench: all $(BUILD)/bench/streams
+bench: all $(BUILD)/bench/streams $(BUILD)/bench/transfer
 	$(BUILD)/bench/streams
+	tests/bench/transfer $(BUILD)/bench/transfer
 	tests/bench/run --copyup $(BUILD)/copyup
 	tests/bench/owners --copyup $(BUILD)/copyup
 image: all

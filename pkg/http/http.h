@@ -52,6 +52,7 @@ struct http_request {
     const struct sink *out; /* where the body of a 2xx answer goes; NULL = kept in response.body */
     uint64_t resume_from;   /* bytes that `out` has already got from an earlier request: only the rest goes there */
     size_t max_body;        /* of a kept body; 0 = LIMIT_JSON_BYTES */
+    bool long_answer;       /* the answer's body is large: by HTTP/1.1, which moves it with less work */
     bool no_retry;
     int more_retries;   /* beside the client's */
     bool own_origin;    /* the body is a secret: an answer that leads to another origin is not followed but returned */

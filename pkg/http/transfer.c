@@ -327,11 +327,12 @@ static int connect_timeout_ms(const struct transfer *t)
     return t->rq->connect_timeout_ms > 0 ? t->rq->connect_timeout_ms : t->h->connect_timeout_ms;
 }
 
-/* HTTP/2 where the server has it (TLS tells), but not for what is long to send: its windows and the copying for them
- * make libcurl's uploads slower by more than half (tests/bench), and one connection carries one transfer anyway. */
+/* HTTP/2 where the server has it (TLS tells), but not for what is long: its windows and the copying for them make
+ * libcurl's uploads slower by more than half, and cost a download a quarter more work (tests/bench/transfer); and one
+ * connection carries one transfer anyway. */
 static long http_version(const struct http_request *rq)
 {
-    return rq->body_len > LONG_UPLOAD_BYTES ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
+    return rq->long_answer || rq->body_len > LONG_UPLOAD_BYTES ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS;
 }
 
 static void set_common(struct transfer *t)

@@ -109,6 +109,8 @@ void fetched_manifest_release(struct fetched_manifest *m)
 
 /* ---- blobs ---- */
 
+#define LONG_BLOB_BYTES (1024 * 1024)
+
 /* Lets bytes through to the sink and checks them on the way. */
 struct check {
     struct sink out;
@@ -151,6 +153,7 @@ static struct err *pull_from(struct registry *r, const struct place *at, struct 
     const struct sink through = { check_write, k };
 
     c.rq.out = &through;
+    c.rq.long_answer = k->size > LONG_BLOB_BYTES;
     c.taken = &k->taken;
     TRY(call_perform(&c, &a));
     if (a.status == 416 && k->taken && k->taken == k->size)

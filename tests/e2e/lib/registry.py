@@ -33,12 +33,16 @@ class Registry:
                 subprocess.run(["htpasswd", "-iB" + ("c" if i == 0 else ""), htpasswd, user], input=password.encode(), check=True,
                                stderr=subprocess.DEVNULL)
             config["auth"] = {"htpasswd": {"realm": "test", "path": htpasswd}}
+        self.more(config)
         path = os.path.join(folder, "config.yml")  # JSON is YAML
         with open(path, "w") as f:
             json.dump(config, f)
         with open(os.path.join(folder, "log"), "wb") as log:
             self.process = subprocess.Popen(["docker-registry", "serve", path], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait()
+
+    def more(self, config):
+        """For those who want another configuration."""
 
     def wait(self):
         for _ in range(200):
