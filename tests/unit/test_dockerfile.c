@@ -11,7 +11,6 @@
 #include "dockerfile/words.h"
 
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 /* ---- an instruction as one line of text, for the tables ---- */
@@ -630,60 +629,6 @@ static void test_health(void **state)
     assert_int_equal(h.retries, 3);
 }
 
-static const struct {
-    const char *text;
-    mode_t from;
-    int want; /* -1: must fail */
-} modes[] = {
-    { "755", S_IFREG | 0600, 0755 },
-    { "0", S_IFREG | 0600, 0 },
-    { "04711", S_IFREG | 0600, 04711 },
-    { "00000644", S_IFREG | 0600, 0644 },
-    { "10000", S_IFREG | 0600, -1 },
-    { "778", S_IFREG | 0600, -1 },
-    { "", S_IFREG | 0600, -1 },
-    { "+x", S_IFREG | 0644, 0755 },
-    { "a-w", S_IFREG | 0666, 0444 },
-    { "u=rwX,go=rX", S_IFREG | 0600, 0644 },
-    { "u=rwX,go=rX", S_IFREG | 0700, 0755 },
-    { "u=rwX,go=rX", S_IFDIR | 0600, 0755 },
-    { "a-x,a+X", S_IFREG | 0755, 0755 }, /* X looks at the mode as it was */
-    { "-X", S_IFREG | 0755, 0644 },
-    { "u+s", S_IFREG | 0755, 04755 },
-    { "g+s", S_IFREG | 0755, 02755 },
-    { "o+s", S_IFREG | 0755, 0755 },
-    { "+s", S_IFREG | 0755, 06755 },
-    { "+t", S_IFDIR | 0777, 01777 },
-    { "o+t", S_IFDIR | 0777, 0777 },
-    { "=r", S_IFREG | 07777, 01444 },
-    { "u=", S_IFREG | 04755, 0055 },
-    { "g=u", S_IFREG | 0640, 0660 },
-    { "o=g,g=", S_IFREG | 0640, 0604 },
-    { "go-u", S_IFREG | 0467, 0423 },
-    { "u=g=o", S_IFREG | 0124, 0424 },
-    { "u+r-w", S_IFREG | 0200, 0400 },
-    { "u", S_IFREG | 0644, -1 },
-    { "u=rw,", S_IFREG | 0644, -1 },
-    { ",u=r", S_IFREG | 0644, -1 },
-    { "u*x", S_IFREG | 0644, -1 },
-    { "u+q", S_IFREG | 0644, -1 },
-    { "+644", S_IFREG | 0644, -1 },
-};
-
-static void test_chmod(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-        mode_t got = 0;
-        struct err *e = df_chmod(modes[i].text, modes[i].from, &got);
-        mode_t want = (modes[i].from & S_IFMT) | (mode_t)modes[i].want;
-
-        if (e ? modes[i].want != -1 : modes[i].want == -1 || got != want)
-            fail_msg("'%s' on %o gave %o", modes[i].text, modes[i].from, e ? 0 : got);
-        err_free(e);
-    }
-}
-
 /* ---- bounds ---- */
 
 static void test_limits(void **state)
@@ -761,8 +706,8 @@ int main(void)
         cmocka_unit_test(test_files),      cmocka_unit_test(test_instrs),         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_directives), cmocka_unit_test(test_text),           cmocka_unit_test(test_trigger),
         cmocka_unit_test(test_is_heredoc), cmocka_unit_test(test_mounts),         cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_health),     cmocka_unit_test(test_chmod),          cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_deep),       cmocka_unit_test(test_large),
+        cmocka_unit_test(test_health),     cmocka_unit_test(test_limits),         cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_large),
     };
 
     return cmocka_run_group_tests_name("dockerfile", tests, NULL, NULL);
