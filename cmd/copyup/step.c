@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#define FINISH_CACHE_MS 5000 /* of the 8 s that the sandbox gives after a signal */
+
 /* What is known before the sandbox is entered, and what the build then needs. */
 struct step_ctx {
     const struct settings *s;
@@ -25,7 +27,8 @@ struct step_ctx {
     struct progress_printer printer;
     struct ref repo;
     char *state_dir;
-    const struct wire_net *net; /* inside the sandbox */
+    struct wire_net *net; /* inside the sandbox */
+    struct cancel *grace; /* of what is done after the build was told to stop */
     int64_t started_s;
     bool only_plan;
 };
@@ -241,6 +244,20 @@ static struct err *fetch_inputs(struct step_ctx *c, struct remote *remote)
     return make_plans(c);
 }
 
+/* What the steps so far have made is worth a part of the time that is left until we are killed. */
+static void finish_cache(struct step_ctx *c, struct cache *cache)
+{
+    struct err *e = cancel_new(&c->grace);
+
+    if (e) {
+        err_free(e);
+        return;
+    }
+    wire_net_set_cancel(c->net, c->grace);
+    cache_finish(cache, FINISH_CACHE_MS);
+    cancel_raise(c->grace, CANCEL_SIGNAL);
+}
+
 static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struct store *store,
                              struct registry *registry, struct snapshotter *sn)
 {
@@ -273,8 +290,10 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     if (c->only_plan)
         return plan_show(&o, (const struct plan *const *)c->plans, c->n_plans);
     TRY(check_target(c));
-    TRY(product_make(&o, (const struct plan *const *)c->plans, c->n_plans, &p));
-    return deliver(c, p);
+    struct err *e = product_make(&o, (const struct plan *const *)c->plans, c->n_plans, &p);
+    if (e && cache && (err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT))
+        finish_cache(c, cache);
+    return e ? e : deliver(c, p);
 }
 
 /* Emulators of our own, as long as *ret_fd is open. */
@@ -303,6 +322,7 @@ static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
     TRY(wire_store(c->state_dir, &store));
     TRY(wire_snapshotter(c->s, sb, store, &sn));
     struct err *e = run_build(c, sb, store, wire_registry(net), sn);
+    cancel_free(c->grace);
     if (e)
         show_lint(c);
     return e;

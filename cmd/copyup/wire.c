@@ -139,6 +139,11 @@ struct err *wire_net(const struct settings *s, const struct cancel *cancel, stru
     return NULL;
 }
 
+void wire_net_set_cancel(struct wire_net *n, const struct cancel *cancel)
+{
+    http_set_cancel(n->http, cancel);
+}
+
 struct registry *wire_registry(const struct wire_net *n)
 {
     return n->registry;

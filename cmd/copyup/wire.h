@@ -9,6 +9,7 @@
 struct wire_net;
 MUST_USE struct err *wire_net(const struct settings *s, const struct cancel *cancel, struct wire_net **ret);
 MUST_USE struct err *wire_auth(const struct settings *s, struct http *http, struct auth **ret); /* http is borrowed */
+void wire_net_set_cancel(struct wire_net *n, const struct cancel *cancel);                      /* http_set_cancel() */
 struct registry *wire_registry(const struct wire_net *n);                                       /* borrowed */
 void wire_net_free(struct wire_net *n);
 DEFINE_CLEANUP(struct wire_net *, wire_net_free);

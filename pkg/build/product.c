@@ -180,11 +180,12 @@ struct err *product_make(const struct build_opts *opts, const struct plan *const
 {
     AUTO(product_free) struct product *p = product_new(opts, plans, n_plans);
 
-    for (size_t i = 0; i < n_plans; i++)
+    for (size_t i = 0; !opts->cache && i < n_plans; i++) /* with a cache no RUN may be left; else it says the same */
         TRY(check_runs(opts->sandbox, plans[i]));
     TRY(plan_all(p));
     struct err *e = build_until_whole(p);
-    explain_save(p); /* also what a failed build has finished */
+    if (!e || (err_kind(e) != ERR_TERMINATED && err_kind(e) != ERR_TIMEOUT))
+        explain_save(p); /* also what a failed build has finished */
     TRY(e);
     *ret = steal(&p);
     return NULL;

@@ -83,11 +83,43 @@ struct cache *cache_new(const struct cache_opts *opts)
     return c;
 }
 
+/* Without a store that can be written, the jobs do no more than free themselves. */
+static void stop_writing(struct cache *c)
+{
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->n_stores; i++)
+        c->stores[i].write_off = true;
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void drop_stopped(struct cache *c)
+{
+    stop_writing(c);
+    for (size_t i = 0; i < c->stopped.n; i++)
+        c->stopped.items[i].work(c, c->stopped.items[i].job);
+    vec_free(&c->stopped);
+}
+
+void cache_finish(struct cache *c, int timeout_ms)
+{
+    pthread_mutex_lock(&c->lock);
+    size_t n = c->stopped.n;
+    struct stopped_job *jobs = steal(&c->stopped.items);
+    c->stopped.n = c->stopped.cap = 0;
+    pthread_mutex_unlock(&c->lock);
+    for (size_t i = 0; i < n; i++)
+        writer_add(c->writer, jobs[i].work, jobs[i].job);
+    free(jobs);
+    (void)writer_wait_for(c->writer, timeout_ms);
+    stop_writing(c);
+}
+
 void cache_free(struct cache *c)
 {
     if (!c)
         return;
     writer_free(c->writer);
+    drop_stopped(c);
     for (size_t i = 0; i < c->n_stores; i++) {
         c->stores[i].ops->free(c->stores[i].state);
         ref_release(&c->stores[i].repo);
@@ -359,11 +391,25 @@ static struct err *put_entry(struct cache *c, const struct cache_put *p)
     return NULL;
 }
 
+/* Told to stop: whoever told us may let us finish later. */
+static bool keep_for_later(struct cache *c, struct err *e, void (*work)(struct cache *c, void *job), void *job)
+{
+    if (!e || !is_stop(e))
+        return false;
+    err_free(e);
+    pthread_mutex_lock(&c->lock);
+    vec_push(&c->stopped, ((struct stopped_job){ work, job }));
+    pthread_mutex_unlock(&c->lock);
+    return true;
+}
+
 static void write_entry(struct cache *c, void *job)
 {
     struct entry_job *j = job;
     struct err *e = cache_store_off(c, &c->stores[0], true) ? NULL : put_entry(c, &j->put);
 
+    if (keep_for_later(c, e, write_entry, job))
+        return;
     if (e)
         cache_store_failed(c, &c->stores[0], true, e);
     entry_job_free(j);
@@ -417,6 +463,8 @@ static void write_document(struct cache *c, void *job)
     struct document_job *j = job;
     struct err *e = cache_store_off(c, &c->stores[0], true) ? NULL : put_document(&c->stores[0], j);
 
+    if (keep_for_later(c, e, write_document, job))
+        return;
     if (e)
         cache_store_failed(c, &c->stores[0], true, e);
     free(j->name);

@@ -69,6 +69,9 @@ void cache_put(struct cache *c, const struct cache_put *p);
 bool cache_writes(const struct cache *c);
 /* Waits until all is written that was put. */
 void cache_flush(struct cache *c);
+/* The build was told to stop, and requests with it; now they may be made again (http_set_cancel): writes what could not
+ * be written because of that, for at most so long. Nothing is written after that. */
+void cache_finish(struct cache *c, int timeout_ms);
 /* The repository that this cache has put that blob into, NULL if it has not. Borrowed. */
 const struct ref *cache_has_blob(struct cache *c, const struct digest *blob);
 

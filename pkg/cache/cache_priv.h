@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "base/sink.h"
+#include "base/vec.h"
 #include "cache/cache.h"
 
 #include <pthread.h>
@@ -46,6 +47,11 @@ struct cache_store {
     bool read_off, write_off; /* it failed, and the user was told */
 };
 
+struct stopped_job {
+    void (*work)(struct cache *c, void *job);
+    void *job;
+};
+
 struct cache {
     struct cache_store *stores; /* the first is `own`, if that is set */
     size_t n_stores;
@@ -56,9 +62,10 @@ struct cache {
 
     pthread_mutex_t lock; /* of all that follows, and of the stores' flags */
     struct cache_stats stats;
-    struct map *blobs;    /* digests of the blobs that are in the own repository */
-    struct map *stale;    /* keys whose entries are of no use: to be written over */
-    struct map *rejected; /* the same, found out later: not looked up any more */
+    struct map *blobs;               /* digests of the blobs that are in the own repository */
+    struct map *stale;               /* keys whose entries are of no use: to be written over */
+    struct map *rejected;            /* the same, found out later: not looked up any more */
+    VEC(struct stopped_job) stopped; /* what the end of the build kept from being written */
     struct writer *writer;
 };
 void cache_warn(const struct cache *c, const char *fmt, ...) PRINTF(2, 3);
@@ -71,6 +78,8 @@ struct writer *writer_new(struct cache *c);
 /* Queues work(c, job), which takes the job. */
 void writer_add(struct writer *w, void (*work)(struct cache *c, void *job), void *job);
 void writer_wait(struct writer *w);
+/* False: it was not done in that time. */
+bool writer_wait_for(struct writer *w, int timeout_ms);
 void writer_free(struct writer *w); /* after what is queued */
 
 #endif

@@ -1,6 +1,8 @@
 /* writer.c - the thread that writes entries while the build goes on, in the order in which they came. */
 #include "cache/cache_priv.h"
 
+#include <time.h>
+
 struct job {
     struct job *next;
     void (*work)(struct cache *c, void *job);
@@ -92,6 +94,24 @@ void writer_wait(struct writer *w)
     while (w->busy || w->first)
         pthread_cond_wait(&w->changed, &w->lock);
     pthread_mutex_unlock(&w->lock);
+}
+
+bool writer_wait_for(struct writer *w, int timeout_ms)
+{
+    struct timespec end;
+    int timed_out = 0;
+
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += timeout_ms / 1000;
+    end.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    end.tv_sec += end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&w->lock);
+    while ((w->busy || w->first) && !timed_out)
+        timed_out = pthread_cond_timedwait(&w->changed, &w->lock, &end);
+    bool done = !w->busy && !w->first;
+    pthread_mutex_unlock(&w->lock);
+    return done;
 }
 
 void writer_free(struct writer *w)

@@ -203,6 +203,11 @@ static int asked_delay_ms(const struct http_response *last)
     return s > LIMIT_HTTP_WAIT_MS / 1000 ? LIMIT_HTTP_WAIT_MS : (int)s * 1000;
 }
 
+void http_set_cancel(struct http *h, const struct cancel *cancel)
+{
+    h->cancel = cancel;
+}
+
 struct err *http_pause(struct http *h, int attempt, const struct http_response *last)
 {
     int64_t delay = (int64_t)h->retry_delay_ms << (attempt < 10 ? attempt : 10);

@@ -30,6 +30,10 @@ MUST_USE struct err *http_new(const struct http_opts *opts, struct http **ret);
 void http_free(struct http *h);
 DEFINE_CLEANUP(struct http *, http_free);
 
+/* From now on another one stops requests, also those under way: for what may still be done after the first was raised.
+ * It must outlive them. */
+void http_set_cancel(struct http *h, const struct cancel *cancel);
+
 struct http_host_opts {
     bool skip_tls_verify;
     const char *ca_file; /* for this host only */

@@ -26,7 +26,7 @@ struct host {
 struct http {
     char *user_agent, *ca_file;
     int connect_timeout_ms, stall_timeout_ms, retries, retry_delay_ms;
-    const struct cancel *cancel;
+    _Atomic(const struct cancel *) cancel;
     char *system_roots; /* the bundle that was found, NULL = none */
     struct buf roots;   /* system and extra bundle; empty if there is no extra one: curl reads the file itself then */
     CURLSH *share;      /* DNS answers, for all handles */

@@ -405,10 +405,11 @@ static CURLcode result_of(CURLM *multi)
 static struct err *run(struct transfer *t, CURLcode *ret_code)
 {
     CURLM *multi = t->worker->multi;
-    int running = 1, fd = cancel_fd(t->h->cancel);
-    struct curl_waitfd extra = { fd, CURL_WAIT_POLLIN, 0 };
+    int running = 1;
 
     for (;;) {
+        struct curl_waitfd extra = { cancel_fd(t->h->cancel), CURL_WAIT_POLLIN, 0 };
+
         TRY(cancel_check(t->h->cancel));
         if (curl_multi_perform(multi, &running) != CURLM_OK) {
             *ret_code = CURLE_FAILED_INIT;
@@ -420,7 +421,7 @@ static struct err *run(struct transfer *t, CURLcode *ret_code)
             *ret_code = CURLE_OPERATION_TIMEDOUT;
             return NULL;
         }
-        if (curl_multi_poll(multi, &extra, fd >= 0 ? 1 : 0, 200, NULL) != CURLM_OK) {
+        if (curl_multi_poll(multi, &extra, extra.fd >= 0 ? 1 : 0, 200, NULL) != CURLM_OK) {
             *ret_code = CURLE_FAILED_INIT;
             return NULL;
         }

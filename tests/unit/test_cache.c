@@ -477,6 +477,42 @@ static void test_documents(void **state)
     close_place(&p);
 }
 
+/* What the end of a build kept from being written is written in the time that is left, and nothing after it. */
+static void test_finish(void **state)
+{
+    struct cache_entry e = an_entry("key", "key", "layer"), late = an_entry("late", "late", "late"), got;
+    struct cancel *stop;
+    struct place p;
+
+    (void)state;
+    reset("{}");
+    open_place(&p);
+    must("cancel", cancel_new(&stop));
+    cancel_raise(stop, CANCEL_SIGNAL);
+    http_set_cancel(p.http, stop);
+    struct cache *c = open_cache(&p, NOW);
+    put(c, &e, "layer");
+    cache_put_document(c, "last", "text");
+    cache_flush(c);
+    assert_int_equal(fixture_count(&fix, "PUT"), 0);
+    http_set_cancel(p.http, NULL);
+    cache_finish(c, 5000);
+    put(c, &late, "late");
+    cache_free(c);
+    c = open_cache(&p, NOW);
+    assert_true(cache_find(c, &e.key, &got));
+    assert_false(cache_find(c, &late.key, &got));
+    cache_free(c);
+    expect_warnings("finish", &p, NULL);
+    /* without the chance to finish nothing is left over */
+    http_set_cancel(p.http, stop);
+    c = open_cache(&p, NOW);
+    put(c, &late, "late");
+    cache_free(c);
+    close_place(&p);
+    cancel_free(stop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_further_repositories),
         cmocka_unit_test(test_renewed),
         cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_finish),
     };
 
     fixture_start(&fix);
