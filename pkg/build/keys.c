@@ -158,6 +158,15 @@ static bool is_built(const struct plan_source *from)
     return from && (from->kind == PLAN_SOURCE_STAGE || from->kind == PLAN_SOURCE_IMAGE);
 }
 
+/* A stage or image mounted whole is not read through for a key: the command may look at a little of it. */
+static bool is_summed(const struct step *step, size_t s)
+{
+    const char *path = step->kind == STEP_RUN ? step->mounts[s].m.source : NULL;
+    bool whole = step->kind == STEP_RUN && (!path || !path[strspn(path, "./")]);
+
+    return is_built(source_of(step, s)) && !whole;
+}
+
 /* Files that cannot be read give no key, as above; but a stage that cannot be built is the end. */
 static struct err *sum_built(struct build *b, const struct step *step, size_t s, struct digest *ret, bool *ret_known)
 {
@@ -184,7 +193,7 @@ static struct err *make_content_key(struct build *b, size_t stage, size_t i, str
 
     for (size_t s = 0; known && s < n; s++) {
         sources[s] = k->sources[s];
-        if (is_built(source_of(step, s)))
+        if (is_summed(step, s))
             TRY(sum_built(b, step, s, &sources[s], &known));
     }
     if (!known)
