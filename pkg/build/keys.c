@@ -63,7 +63,7 @@ static struct err *source_key(struct build *b, const struct step *step, size_t i
     switch (from->kind) {
     case PLAN_SOURCE_CONTEXT:
     case PLAN_SOURCE_NAMED:
-        if (step->checksum) /* says what the file is, without fetching it */
+        if (step->checksum && strncmp(step->checksum, "sha256:", 7) == 0) /* says what the file is, unfetched */
             return NULL;
         return sum_files(b, step, i, facts, ret);
     case PLAN_SOURCE_STAGE:

@@ -161,6 +161,7 @@ static void put_copy(struct taker *t, const struct key_step *k)
     put_number(t, FIELD_FLAG, "link", st->link);
     put_number(t, FIELD_FLAG, "parents", st->parents);
     put_number(t, FIELD_FLAG, "unpack", st->unpack);
+    put_number(t, FIELD_FLAG, "keep-git-dir", st->keep_git_dir);
     put(t, FIELD_FROM, "", k->sources[0].text);
 }
 
