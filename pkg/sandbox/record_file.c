@@ -189,6 +189,8 @@ static void note_names_of(struct call *c, const struct target *t)
 {
     char name[NAME_MAX + 1];
 
+    if (owner_names_are_all(c->r->names))
+        return;
     if (t->st.st_nlink > 1 && !S_ISDIR(t->st.st_mode))
         owner_names_add_all(c->r->names);
     else if (record_name_of(t->fd, name))
@@ -274,7 +276,8 @@ void record_files_init(struct recorder *r)
 
 void record_forget_dirs(struct recorder *r)
 {
-    memset(r->dirs, 0, sizeof(*r->dirs));
+    if (r->dirs->n) /* it is large, and root, for whom nothing is learned, asks often */
+        memset(r->dirs, 0, sizeof(*r->dirs));
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)

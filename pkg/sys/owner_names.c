@@ -89,6 +89,11 @@ void owner_names_merge(struct owner_names *to, const struct owner_names *from)
             add_hash(to, from->slots[i]);
 }
 
+bool owner_names_are_all(const struct owner_names *n)
+{
+    return n->all;
+}
+
 bool owner_names_has(const struct owner_names *n, const char *name)
 {
     return n->all || (n->n && *find_slot(n, hash_name(name)));

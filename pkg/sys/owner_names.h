@@ -18,6 +18,8 @@ struct owner_names *owner_names_new(void);
 void owner_names_add(struct owner_names *n, const char *path);
 void owner_names_add_all(struct owner_names *n);
 void owner_names_merge(struct owner_names *to, const struct owner_names *from);
+/* Is it the set of all names? */
+bool owner_names_are_all(const struct owner_names *n);
 bool owner_names_has(const struct owner_names *n, const char *name);
 /* As a file. Loading adds; a missing file is the set of all names. */
 MUST_USE struct err *owner_names_save(const struct owner_names *n, int dirfd, const char *name);
