@@ -34,6 +34,9 @@ static bool has_record(const struct call *c, bool follow)
         (void)snprintf(path, sizeof(path), "%d/fd/%d%s%s", (int)c->tid, dir, c->path[0] ? "/" : "", c->path);
     if (!c->path[0])
         follow = true; /* the link in /proc is not what is asked for */
+    /* most files have no attribute at all: one question instead of two */
+    if ((follow ? listxattr(p, NULL, 0) : llistxattr(p, NULL, 0)) == 0)
+        return false;
     if (get_xattr(p, OWNER_XATTR, value, follow) > 0)
         return true;
     /* a symlink; or a fifo or socket, if any has a record */
