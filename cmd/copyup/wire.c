@@ -236,6 +236,8 @@ struct err *wire_build(const struct settings *s, int64_t now_s, struct build_opt
         o->format = IMAGE_FORMAT_OCI; /* Docker's format has no zstd layers; few tools read it in an OCI layout */
     o->labels = &s->labels;
     o->ignore_paths = &s->ignore_paths;
+    o->hosts = &s->add_hosts;
+    o->single_layer = s->single_snapshot;
     o->epoch_set = epoch->kind == PLAN_EPOCH_TIME || s->reproducible;
     o->created_s = epoch->kind == PLAN_EPOCH_TIME ? epoch->seconds : s->reproducible ? 0 : now_s;
     o->clamp_mtime_s = s->reproducible ? o->created_s : INT64_MAX;

@@ -40,7 +40,7 @@ struct err *wire_cache(const struct settings *s, struct registry *registry, cons
                             .ctx = (void *)progress }; /* only read */
 
     *ret = NULL;
-    if (!s->enable_cache || (s->no_cache && !s->cache_repo))
+    if (!s->enable_cache || s->single_snapshot || (s->no_cache && !s->cache_repo))
         return NULL;
     struct err *e = make_cache(s, &o, &repo, from);
     if (!e)

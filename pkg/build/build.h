@@ -73,6 +73,8 @@ struct build_opts {          /* all borrowed */
     void *ctx;                       /* of the two above */
     const struct strs *labels;       /* NAME=VALUE, set last */
     const struct strs *ignore_paths; /* never part of a layer */
+    const struct strs *hosts;        /* lines for /etc/hosts of RUN; may be NULL */
+    bool single_layer;               /* the steps of a stage make one layer, at its end; without a cache */
     int64_t created_s;               /* the time of new layers in the history */
     bool epoch_set;                  /* created_s was asked for: it is the time of all new entries */
     int64_t clamp_mtime_s;           /* later file times become this; INT64_MAX = keep */

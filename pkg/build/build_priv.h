@@ -55,6 +55,7 @@ struct stage_run {
     struct layers layers;
     struct rootfs *rootfs; /* NULL until a step needs it */
     size_t in_rootfs;      /* how many of the layers it shows */
+    bool layer_ends;       /* with the step under way, a layer is made */
     struct step_key *keys; /* of each step of the plan; NULL: there is no cache */
     struct digest key;     /* of its last step that makes a layer, by definition */
     struct digest content; /* of the last step so far, by what its files are; "" = not known */

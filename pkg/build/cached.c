@@ -176,12 +176,12 @@ static void write_made(struct build *b, size_t stage, size_t step, const struct 
 void cached_keep(struct build *b, size_t stage, size_t step)
 {
     struct stage_run *st = b->stages[stage];
-    const struct layer *l = &st->layers.items[st->layers.n - 1];
-    struct cache_entry e = { .layer = l->desc, .diff_id = l->diff_id };
     struct digest content = { "" };
 
     if (!st->keys)
         return;
+    const struct layer *l = &st->layers.items[st->layers.n - 1];
+    struct cache_entry e = { .layer = l->desc, .diff_id = l->diff_id };
     err_free(keys_content(b, stage, step, &content));
     st->content = content;
     e.key = st->keys[step].key;

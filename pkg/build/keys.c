@@ -16,6 +16,8 @@ void keys_settings(const struct build_opts *o, struct strs *ret_settings)
         strs_take(ret_settings, xasprintf("SOURCE_DATE_EPOCH=%" PRId64, o->created_s));
     if (o->clamp_mtime_s != INT64_MAX)
         strs_take(ret_settings, xasprintf("latest file time=%" PRId64, o->clamp_mtime_s));
+    for (size_t i = 0; o->hosts && i < o->hosts->n; i++)
+        strs_take(ret_settings, xasprintf("host=%s", o->hosts->items[i]));
     for (size_t i = 0; o->ignore_paths && i < o->ignore_paths->n; i++)
         strs_take(ret_settings, xasprintf("ignored path=%s", o->ignore_paths->items[i]));
 }

@@ -209,6 +209,10 @@ struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r
     struct compress_result result;
     struct commit_stats stats;
 
+    if (!st->layer_ends) {
+        rootfs_carry(r);
+        return NULL;
+    }
     struct err *e = blob_writer_new(b->o.store, &w);
     if (!e)
         e = compress_new(&b->o.compress, blob_writer_sink(w), &c);
@@ -316,9 +320,10 @@ static struct err *run_steps(struct build *b, size_t index)
         if (step->kind != STEP_META) {
             show.number++;
             show.text = step->display;
+            st->layer_ends = !b->o.single_layer || show.number == show.total;
             TRY(show_step(b, index, i, &show));
         }
-        const bool layer = step->kind != STEP_META;
+        const bool layer = step->kind != STEP_META && st->layer_ends;
         const char *created = b->o.epoch_set ? b->created : layer ? b->layer_created : NULL;
         config_add_history(&st->config, created, step->created_by, "copyup", !layer);
     }

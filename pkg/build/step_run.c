@@ -79,6 +79,7 @@ static struct err *run_command(struct build *b, const struct stage_run *st, cons
                              .argv = step->argv, /* borrowed: sandbox_run only reads them */
                              .cwd = step->cwd,
                              .hostname = plan_hostname(b->o.plan),
+                             .hosts = b->o.hosts,
                              .user = *user,
                              .network = step->network_none ? RUN_NETWORK_NONE : RUN_NETWORK_DEFAULT,
                              .output = show_output,

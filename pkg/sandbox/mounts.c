@@ -343,6 +343,8 @@ static struct err *hosts_text(const struct mounter *m, struct buf *out)
 {
     const char *name = *m->orders->hostname ? m->orders->hostname : SANDBOX_HOSTNAME;
 
+    for (size_t i = 0; i < m->orders->hosts.n; i++)
+        buf_printf(out, "%s\n", m->orders->hosts.items[i]);
     /* The pod's entries hold its hostAliases, without a network they name nothing. */
     if (!m->orders->no_network)
         TRY(read_if_exists("/etc/hosts", out));

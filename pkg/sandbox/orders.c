@@ -36,6 +36,7 @@ void orders_encode(const struct orders *o, struct buf *out)
     put_str(out, o->hostname);
     put_strs(out, &o->argv);
     put_strs(out, &o->env);
+    put_strs(out, &o->hosts);
     put_u32(out, o->uid);
     put_u32(out, o->gid);
     put_numbers(out, o->groups.items, o->groups.n);
@@ -154,6 +155,7 @@ struct err *orders_decode(const void *data, size_t len, struct orders *ret_order
     o.hostname = get_str(&c);
     get_strs(&c, &o.argv);
     get_strs(&c, &o.env);
+    get_strs(&c, &o.hosts);
     o.uid = get_u32(&c);
     o.gid = get_u32(&c);
     for (uint32_t n = get_count(&c); n > 0; n--)
@@ -188,6 +190,7 @@ void orders_release(struct orders *o)
     free(o->hostname);
     strs_release(&o->argv);
     strs_release(&o->env);
+    strs_release(&o->hosts);
     vec_free(&o->groups);
     vec_free(&o->mounts);
     vec_free(&o->protect);

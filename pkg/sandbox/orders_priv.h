@@ -35,7 +35,7 @@ struct order_mount { /* struct run_mount; kind is enum run_mount_kind */
 
 struct orders {
     char *root, *cwd, *hostname; /* hostname "": the usual one */
-    struct strs argv, env;
+    struct strs argv, env, hosts;
     uint32_t uid, gid;
     VEC(uint32_t) groups;
     VEC(struct order_mount) mounts;

@@ -57,6 +57,7 @@ static void fill_orders(const struct sandbox *sb, const struct run_spec *spec, s
         .hostname = (char *)(spec->hostname ? spec->hostname : ""),
         .argv = spec->argv,
         .env = spec->env,
+        .hosts = spec->hosts ? *spec->hosts : (struct strs){ 0 },
         .uid = spec->user.uid,
         .gid = spec->user.gid,
         .fresh_proc = sb->fresh_proc,

@@ -85,12 +85,13 @@ struct run_mount { /* all borrowed */
 };
 
 struct run_spec {
-    const char *root;       /* writable root directory (a mounted snapshot) */
-    struct strs argv, env;  /* the whole environment of the command */
-    const char *hostname;   /* NULL: the usual one */
-    const char *cwd;        /* inside the root; made 0755 if missing */
-    struct user_ids user;   /* borrowed */
-    const void *stdin_data; /* a here-document script, or NULL: /dev/null */
+    const char *root;         /* writable root directory (a mounted snapshot) */
+    struct strs argv, env;    /* the whole environment of the command */
+    const char *hostname;     /* NULL: the usual one */
+    const struct strs *hosts; /* lines of /etc/hosts before all others, or NULL */
+    const char *cwd;          /* inside the root; made 0755 if missing */
+    struct user_ids user;     /* borrowed */
+    const void *stdin_data;   /* a here-document script, or NULL: /dev/null */
     size_t stdin_len;
     enum run_network network;
     const struct run_mount *mounts;

@@ -2,7 +2,10 @@
 #include "settings/settings_priv.h"
 #include "settings/values.h"
 
+#include <arpa/inet.h>
 #include <string.h>
+
+#define HOST_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
 static void note(struct reading *r, char *text)
 {
@@ -69,6 +72,52 @@ static void check_labels(struct reading *r)
                                          labels->items[i]),
                                  "A comma ends a label; values cannot have one."));
     }
+}
+
+/* "NAME:ADDRESS", "NAME=ADDRESS", an IPv6 address perhaps in brackets; into a line of /etc/hosts. */
+static char *host_line(const char *entry)
+{
+    AUTO_FREE char *name = xstrndup(entry, strcspn(entry, ":="));
+    const char *address = entry + strlen(name) + 1;
+    AUTO_FREE char *bare = NULL;
+    unsigned char bytes[16];
+
+    if (!*name || !entry[strlen(name)] || strspn(name, HOST_CHARS) != strlen(name))
+        return NULL;
+    size_t n = strlen(address);
+    bool brackets = n > 2 && address[0] == '[' && address[n - 1] == ']';
+    bare = brackets ? xstrndup(address + 1, n - 2) : xstrdup(address);
+    if (inet_pton(AF_INET, bare, bytes) != 1 && inet_pton(AF_INET6, bare, bytes) != 1)
+        return NULL;
+    return xasprintf("%s\t%s", bare, name);
+}
+
+static void check_add_hosts(struct reading *r)
+{
+    struct strs *list = &r->s->add_hosts;
+
+    for (size_t i = 0; i < list->n; i++) {
+        char *line = host_line(list->items[i]);
+
+        if (!line) {
+            reading_mistake(r,
+                            err_hint(err_new(ERR_SETTING, "PLUGIN_ADD_HOST has '%.200s', but must be NAME:ADDRESS,...",
+                                             list->items[i]),
+                                     "The address is one of IPv4 or IPv6; host-gateway has no meaning in a pod."));
+            continue;
+        }
+        free(list->items[i]);
+        list->items[i] = line;
+    }
+}
+
+static void check_single(struct reading *r)
+{
+    struct settings *s = r->s;
+
+    s->single_snapshot = s->single_snapshot || s->squash;
+    if (s->single_snapshot && s->enable_cache)
+        note(r, xstrdup("PLUGIN_ENABLE_CACHE is not used: with PLUGIN_SINGLE_SNAPSHOT no step has a layer of its own"));
 }
 
 static void check_allow(struct reading *r)
@@ -145,6 +194,8 @@ void settings_check(struct reading *r)
     check_labels(r);
     settings_check_platforms(r);
     check_allow(r);
+    check_add_hosts(r);
+    check_single(r);
     check_format(r);
     check_push_only(r);
     check_effects(r);

@@ -53,10 +53,11 @@ struct settings {
     char *image_format;        /* "", "docker", "oci" */
     char *compression;         /* "gzip", "zstd", "none" */
     int64_t compression_level; /* 0 = default */
-    bool reproducible, single_snapshot, force;
+    bool reproducible, single_snapshot, squash, force;
     int64_t source_date_epoch;   /* -1 = not set */
     int64_t timeout_ms;          /* 0 = none */
     char *state_dir;             /* NULL = default */
+    struct strs add_hosts;       /* lines of /etc/hosts */
     struct strs allow;           /* entitlements: "network.host" */
     char *snapshotter, *sandbox; /* COPYUP_SNAPSHOTTER, COPYUP_SANDBOX: "auto" or a name */
     struct strs ignore_paths;

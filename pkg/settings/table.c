@@ -73,8 +73,8 @@ const struct setting settings_table[] = {
     { NAMES("PLUGIN_SSH_KNOWN_HOSTS"), TEXT, PLACE(ssh_known_hosts),
       HELP("Host keys for git by SSH, as ssh-keyscan prints them: the lines, or the path of a file. Without it "
            "/etc/ssh/ssh_known_hosts or ~/.ssh/known_hosts.") },
-    { NAMES("PLUGIN_ADD_HOST"), LIST, NO_PLACE, HELP("Lines for /etc/hosts of RUN."),
-      REFUSED("further hosts for RUN are not supported by this version") },
+    { NAMES("PLUGIN_ADD_HOST"), LIST, PLACE(add_hosts),
+      HELP("Further hosts for RUN, in its /etc/hosts: NAME:ADDRESS, as docker build --add-host has it.") },
     { NAMES("PLUGIN_ENV_FILE"), TEXT, NO_PLACE, HELP("A file with further settings."),
       REFUSED("files with settings are not supported by this version") },
 
@@ -87,10 +87,10 @@ const struct setting settings_table[] = {
            "at its "
            "modification time.") },
     { NAMES("PLUGIN_SINGLE_SNAPSHOT"), BOOL, PLACE(single_snapshot), DEFAULT("false"),
-      HELP("One layer for the whole Dockerfile."),
-      REFUSED("one layer for all steps is not supported by this version") },
-    { NAMES("PLUGIN_SQUASH"), BOOL, NO_PLACE, DEFAULT("false"), HELP("One layer for the whole image."),
-      REFUSED("one layer for all steps is not supported by this version") },
+      HELP("The steps of a stage make one layer together, when the last one has ended. The remote layer cache is not "
+           "used then.") },
+    { NAMES("PLUGIN_SQUASH"), BOOL, PLACE(squash), DEFAULT("false"),
+      HELP("The same as PLUGIN_SINGLE_SNAPSHOT: the layers of the base image stay apart.") },
     { NAMES("PLUGIN_IMAGE_FORMAT"), CHOICE("docker oci"), PLACE(image_format),
       HELP("Media types of the image. Default: the base image's; oci with zstd.") },
     { NAMES("PLUGIN_COMPRESSION"), CHOICE("gzip zstd none"), PLACE(compression), DEFAULT("gzip"),

@@ -486,11 +486,21 @@ struct err *rootfs_view(struct rootfs *r, int *ret_root_fd)
 
 struct err *rootfs_begin(struct rootfs *r, int *ret_root_fd, const char **ret_path)
 {
-    if (r->step_owners)
+    if (r->step_owners && !r->carried)
         return err_new(ERR_BUG, "a step of this root file system has not ended yet");
-    TRY(err_wrap(r->s->ops->begin(r, ret_root_fd, ret_path), "cannot prepare the root file system"));
-    r->step_owners = owner_table_new();
+    if (!r->carried) {
+        TRY(err_wrap(r->s->ops->begin(r, &r->step_fd, &r->step_path), "cannot prepare the root file system"));
+        r->step_owners = owner_table_new();
+    }
+    r->carried = false;
+    *ret_root_fd = r->step_fd;
+    *ret_path = r->step_path;
     return NULL;
+}
+
+void rootfs_carry(struct rootfs *r)
+{
+    r->carried = r->step_owners != NULL;
 }
 
 void rootfs_note_owner(struct rootfs *r, const char *path, const struct owner *o)
@@ -511,6 +521,7 @@ static void end_step(struct rootfs *r)
 {
     owner_table_free(r->step_owners);
     r->step_owners = NULL;
+    r->carried = false;
 }
 
 struct err *rootfs_commit(struct rootfs *r, const struct commit_opts *opts, struct sink out,

@@ -60,6 +60,9 @@ MUST_USE struct err *rootfs_push(struct rootfs *r, const struct digest *diff_id)
 MUST_USE struct err *rootfs_view(struct rootfs *r, int *ret_root_fd);
 /* Starts a step: the root is writable at *ret_root_fd and at *ret_path (both borrowed until commit or abort). */
 MUST_USE struct err *rootfs_begin(struct rootfs *r, int *ret_root_fd, const char **ret_path);
+/* In a step: ends it, but its changes go into the layer of the next one, which begins in the same root. Until then the
+ * root file system must not be viewed or forked. */
+void rootfs_carry(struct rootfs *r);
 /* In a step: records who owns `path` of it, for files that cannot carry a record themselves (sys/owner.h). */
 void rootfs_note_owner(struct rootfs *r, const char *path, const struct owner *o);
 

@@ -45,7 +45,10 @@ struct rootfs {
     struct snapshotter *s;
     struct layers stack;             /* references */
     struct owner_table *step_owners; /* of the step under way, else NULL */
-    void *state;                     /* the back end's own */
+    int step_fd;                     /* its root; both borrowed from the back end */
+    const char *step_path;
+    bool carried; /* the step has ended, its changes wait for the next one */
+    void *state;  /* the back end's own */
 };
 
 /* A way to keep root file systems. All functions but probe and open get a rootfs with `state` set by open. */

@@ -1293,6 +1293,7 @@ static void test_orders(void **state)
     strs_add(&o.argv, "");
     strs_add(&o.argv, "two words\n");
     strs_add(&o.env, "A=b");
+    strs_add(&o.hosts, "::1\ta");
     vec_push(&o.groups, 7U);
     struct order_mount m = { .kind = 1,
                              .source = xstrdup(""),
@@ -1309,6 +1310,7 @@ static void test_orders(void **state)
     orders_encode(&o, &bytes);
     assert_null(orders_decode(bytes.data, bytes.len, &back));
     assert_string_equal(back.hostname, "h");
+    assert_string_equal(back.hosts.items[0], "::1\ta");
     orders_encode(&back, &again);
     assert_int_equal(again.len, bytes.len);
     assert_memory_equal(again.data, bytes.data, bytes.len);
