@@ -141,6 +141,7 @@ static void put_run(struct taker *t, const struct key_step *k)
     put_env(t, k);
     put_optional(t, FIELD_SCRIPT, st->script_name, st->script);
     put_number(t, FIELD_FLAG, "network-none", st->network_none);
+    put_optional(t, FIELD_FLAG, "hostname", plan_hostname(k->plan));
     for (size_t i = 0; i < st->n_mounts; i++)
         put_mount(t, &st->mounts[i], &k->sources[i]);
 }

@@ -143,6 +143,7 @@ static const struct pair {
     { "mode", { .text = F "COPY --chmod=1 a /b" }, { .text = F "COPY --chown=1 a /b" } },
     { "link", { .text = F "COPY a /b" }, { .text = F "COPY --link a /b" } },
     { "parents", { .text = F "COPY a /b/" }, { .text = F "COPY --parents a /b/" } },
+    { "host name", { .text = F "RUN a" }, { .text = F "RUN a", .args = "BUILDKIT_SANDBOX_HOSTNAME=h" } },
     { "unpack", { .text = F "ADD a /b/" }, { .text = F "ADD --unpack=false a /b/" } },
     { "git directory",
       { .text = F "ADD https://h/r.git /b/" },
