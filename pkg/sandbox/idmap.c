@@ -50,10 +50,10 @@ void id_map_single(uint32_t own, struct id_map *ret_map)
     *ret_map = (struct id_map){ .items = { { 0, own, 1 } }, .n = 1, .ids = 1 };
 }
 
-/* Appends outside ids [first, end) as the next inside ids, as far as there is room. */
-static void take(struct id_map *map, uint64_t first, uint64_t end)
+/* Appends outside ids [first, end) as the next inside ids, as far as there is room for `most` in all. */
+static void take(struct id_map *map, uint64_t first, uint64_t end, uint32_t most)
 {
-    uint64_t room = ID_RANGE - map->ids, count = end > first ? end - first : 0;
+    uint64_t room = most - map->ids, count = end > first ? end - first : 0;
 
     if (count > room)
         count = room;
@@ -64,14 +64,14 @@ static void take(struct id_map *map, uint64_t first, uint64_t end)
 }
 
 /* Takes [first, end) without the id `skip`. */
-static void take_without(struct id_map *map, uint64_t first, uint64_t end, uint64_t skip)
+static void take_without(struct id_map *map, uint64_t first, uint64_t end, uint64_t skip, uint32_t most)
 {
     if (skip < first || skip >= end) {
-        take(map, first, end);
+        take(map, first, end, most);
         return;
     }
-    take(map, first, skip);
-    take(map, skip + 1, end);
+    take(map, first, skip, most);
+    take(map, skip + 1, end, most);
 }
 
 static uint64_t end_of(const struct id_extent *e)
@@ -89,7 +89,7 @@ static bool has_subordinate_range(const struct id_map *have)
 
 /* Takes what exists from id `first` on, lowest first. The kernel lists extents in the writer's order: so search each
  * time. */
-static void take_existing(struct id_map *map, const struct id_map *have, uint64_t first, uint64_t skip)
+static void take_existing(struct id_map *map, const struct id_map *have, uint64_t first, uint64_t skip, uint32_t most)
 {
     for (;;) {
         const struct id_extent *next = NULL;
@@ -97,9 +97,9 @@ static void take_existing(struct id_map *map, const struct id_map *have, uint64_
         for (size_t i = 0; i < have->n; i++)
             if (end_of(&have->items[i]) > first && (!next || have->items[i].inside < next->inside))
                 next = &have->items[i];
-        if (!next || map->ids == ID_RANGE)
+        if (!next || map->ids == most)
             return;
-        take_without(map, next->inside > first ? next->inside : first, end_of(next), skip);
+        take_without(map, next->inside > first ? next->inside : first, end_of(next), skip, most);
         first = end_of(next);
     }
 }
@@ -107,17 +107,16 @@ static void take_existing(struct id_map *map, const struct id_map *have, uint64_
 void id_map_full(const struct id_map *have, uint32_t own, bool may_map_zero, struct id_map *ret_map)
 {
     struct id_map map = { .n = 0 };
-    bool own_mapped = own != 0 || may_map_zero;
 
-    if (own_mapped)
-        take(&map, own, (uint64_t)own + 1);
-    if (own == 0 && may_map_zero) { /* one extent "0 0 65536" instead of two */
-        map = (struct id_map){ .n = 0 };
-        take_existing(&map, have, 0, UINT64_MAX);
-    } else if (own != 0 && has_subordinate_range(have)) {
-        take(&map, SUBORDINATE_FIRST, SUBORDINATE_FIRST + ID_RANGE);
-    } else {
-        take_existing(&map, have, may_map_zero ? 0 : 1, own_mapped ? own : UINT64_MAX);
+    if (own == 0) { /* one extent "0 0 N" instead of two */
+        take_existing(&map, have, may_map_zero ? 0 : 1, UINT64_MAX, UINT32_MAX);
+        *ret_map = map;
+        return;
     }
+    take(&map, own, (uint64_t)own + 1, ID_RANGE);
+    if (has_subordinate_range(have))
+        take(&map, SUBORDINATE_FIRST, SUBORDINATE_FIRST + ID_RANGE, ID_RANGE);
+    else
+        take_existing(&map, have, may_map_zero ? 0 : 1, own, ID_RANGE);
     *ret_map = map;
 }

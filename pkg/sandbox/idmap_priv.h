@@ -27,9 +27,10 @@ void id_map_format(const struct id_map *map, struct buf *out);
 
 /* One id: 0 -> own. */
 void id_map_single(uint32_t own, struct id_map *ret_map);
-/* Up to ID_RANGE ids out of those that exist in our own namespace (`have`: inside = our numbers). Id 0 becomes `own` if
- * own may be mapped, the rest what is left in ascending order - from a range that belongs to no account (100000...)
- * where own is an ordinary user and such ids exist. may_map_zero: the kernel lets us map our id 0 (CAP_SETFCAP). */
+/* Ids out of those that exist in our own namespace (`have`: inside = our numbers). Root gets all of them: images may
+ * name any. For another user id 0 becomes `own`, the rest what is left in ascending order, ID_RANGE in all - from a
+ * range that belongs to no account (100000...) where such ids exist. may_map_zero: the kernel lets us map our id 0
+ * (CAP_SETFCAP). */
 void id_map_full(const struct id_map *have, uint32_t own, bool may_map_zero, struct id_map *ret_map);
 
 #endif
