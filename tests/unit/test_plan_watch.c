@@ -181,11 +181,13 @@ static void test_rehearsal(void **state)
         AUTO(buf_release) struct buf out = BUF_INIT;
         AUTO_FREE char *text = xcalloc(1, 8192);
         const struct plan_watch w = watch_into(&out);
+        size_t hidden = 0;
 
         if (strstr(row->text, "--security")) { /* plan_new() refuses it in what is needed: another stage is */
             AUTO_FREE char *two = xasprintf("%s\nFROM a\n", row->text);
 
             make_plan(two, NULL, &df, &p);
+            hidden = p->n_stages - 1;
             p->n_stages = 1;
         } else {
             make_plan(row->text, NULL, &df, &p);
@@ -199,6 +201,7 @@ static void test_rehearsal(void **state)
         err_free(e);
         check_mistakes(row, text, buf_str(&out));
         err_free(plan_rehearse(p, row->all, NULL));
+        p->n_stages += hidden; /* all of them are freed */
     }
 }
 
