@@ -137,13 +137,14 @@ static struct err *read_fetched(const char *name, const char *dir, struct buf *t
 }
 
 struct err *inputs_fetch(const struct settings *s, struct remote *r, struct dockerfile **ret_df,
-                         struct context **ret_context)
+                         struct context **ret_context, int64_t *ret_time_s)
 {
     AUTO(buf_release) struct buf text = BUF_INIT;
     AUTO_FREE char *below = NULL, *path = NULL;
     struct remote_tree tree;
 
     TRY(fetch(s, r, &tree));
+    *ret_time_s = tree.time_s;
     TRY(find_sub_path(s, tree.dir, &below));
     AUTO_FREE char *dir = path_join(tree.dir, below);
     struct err *e = read_fetched(tree.file ? tree.file : s->dockerfile, dir, &text, &path);

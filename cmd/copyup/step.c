@@ -22,6 +22,7 @@ struct step_ctx {
     struct plan **plans; /* one a platform */
     size_t n_plans;
     struct context *context;
+    int64_t context_time_s; /* 0 = not known: a directory has none */
     struct wire_run *run;
     struct limits limits;
     struct progress_printer printer;
@@ -50,9 +51,13 @@ static struct err *find_epoch(struct step_ctx *c, struct plan *plan)
                         "Give the seconds since 1970 as a number.");
     if (plan->epoch.kind == PLAN_EPOCH_NONE || plan->epoch.kind == PLAN_EPOCH_TIME)
         return NULL;
+    if (plan->epoch.kind == PLAN_EPOCH_CONTEXT && c->context_time_s) {
+        plan_set_epoch(plan, &c->context_time_s);
+        return NULL;
+    }
     if (c->n_plans == 1)
         progress_line(&c->printer,
-                      "note: SOURCE_DATE_EPOCH is as if it was not set: the context that it names has no time");
+                      "note: SOURCE_DATE_EPOCH is as if it was not set: the context that it names has no known time");
     plan_set_epoch(plan, NULL);
     return NULL;
 }
@@ -240,7 +245,7 @@ static struct err *fetch_inputs(struct step_ctx *c, struct remote *remote)
 {
     if (c->plans)
         return NULL;
-    TRY(inputs_fetch(c->s, remote, &c->df, &c->context));
+    TRY(inputs_fetch(c->s, remote, &c->df, &c->context, &c->context_time_s));
     return make_plans(c);
 }
 
