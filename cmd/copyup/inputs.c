@@ -137,21 +137,19 @@ static struct err *read_fetched(const char *name, const char *dir, struct buf *t
 }
 
 struct err *inputs_fetch(const struct settings *s, struct remote *r, struct dockerfile **ret_df,
-                         struct context **ret_context, int64_t *ret_time_s)
+                         struct context **ret_context, struct remote_tree *ret_tree)
 {
     AUTO(buf_release) struct buf text = BUF_INIT;
     AUTO_FREE char *below = NULL, *path = NULL;
-    struct remote_tree tree;
 
-    TRY(fetch(s, r, &tree));
-    *ret_time_s = tree.time_s;
-    TRY(find_sub_path(s, tree.dir, &below));
-    AUTO_FREE char *dir = path_join(tree.dir, below);
-    struct err *e = read_fetched(tree.file ? tree.file : s->dockerfile, dir, &text, &path);
+    TRY(fetch(s, r, ret_tree));
+    TRY(find_sub_path(s, ret_tree->dir, &below));
+    AUTO_FREE char *dir = path_join(ret_tree->dir, below);
+    struct err *e = read_fetched(ret_tree->file ? ret_tree->file : s->dockerfile, dir, &text, &path);
     if (e)
         return unreadable(e, "the context that PLUGIN_CONTEXT names");
     TRY(parse(s, &text, ret_df));
     TRY(open_context(dir, path, ret_context));
-    context_set_owners(*ret_context, tree.owners, below);
+    context_set_owners(*ret_context, ret_tree->owners, below);
     return NULL;
 }

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "build/build.h"
+#include "epoch.h"
 #include "inputs.h"
 #include "lint.h"
 #include "plan_command.h"
@@ -22,7 +23,7 @@ struct step_ctx {
     struct plan **plans; /* one a platform */
     size_t n_plans;
     struct context *context;
-    int64_t context_time_s; /* 0 = not known: a directory has none */
+    struct remote_tree fetched; /* the context, if it lies elsewhere; dir NULL: a directory here */
     struct wire_run *run;
     struct limits limits;
     struct progress_printer printer;
@@ -41,25 +42,6 @@ static void add_epoch(const struct settings *s, struct strs *args)
 {
     if (s->source_date_epoch >= 0 && !env_get(args, "SOURCE_DATE_EPOCH"))
         strs_take(args, xasprintf("SOURCE_DATE_EPOCH=%lld", (long long)s->source_date_epoch));
-}
-
-static struct err *find_epoch(struct step_ctx *c, struct plan *plan)
-{
-    if (plan->epoch.kind == PLAN_EPOCH_SOURCE)
-        return err_hint(err_new(ERR_DOCKERFILE, "SOURCE_DATE_EPOCH: the time of '%s' is not known to this version",
-                                plan->epoch.source),
-                        "Give the seconds since 1970 as a number.");
-    if (plan->epoch.kind == PLAN_EPOCH_NONE || plan->epoch.kind == PLAN_EPOCH_TIME)
-        return NULL;
-    if (plan->epoch.kind == PLAN_EPOCH_CONTEXT && c->context_time_s) {
-        plan_set_epoch(plan, &c->context_time_s);
-        return NULL;
-    }
-    if (c->n_plans == 1)
-        progress_line(&c->printer,
-                      "note: SOURCE_DATE_EPOCH is as if it was not set: the context that it names has no known time");
-    plan_set_epoch(plan, NULL);
-    return NULL;
 }
 
 /* Warnings are of the file, not of a platform: they are for the first one, as with BuildKit. */
@@ -118,8 +100,7 @@ static struct err *add_plan(struct step_ctx *c, struct plan_opts *opts, const ch
     TRY(start_lint(c, opts));
     TRY(plan_new(c->df, opts, &c->plans[c->n_plans]));
     c->n_plans++;
-    TRY(plan_rehearse(c->plans[c->n_plans - 1], false, NULL)); /* before anything is fetched */
-    return find_epoch(c, c->plans[c->n_plans - 1]);
+    return plan_rehearse(c->plans[c->n_plans - 1], false, NULL); /* before anything is fetched */
 }
 
 /* What is to be done, once the Dockerfile is read. */
@@ -245,8 +226,22 @@ static struct err *fetch_inputs(struct step_ctx *c, struct remote *remote)
 {
     if (c->plans)
         return NULL;
-    TRY(inputs_fetch(c->s, remote, &c->df, &c->context, &c->context_time_s));
+    TRY(inputs_fetch(c->s, remote, &c->df, &c->context, &c->fetched));
     return make_plans(c);
+}
+
+/* The time that SOURCE_DATE_EPOCH asks for where it is no number. */
+static struct err *settle_epochs(struct step_ctx *c, struct remote *remote)
+{
+    bool known = true;
+
+    for (size_t i = 0; i < c->n_plans; i++)
+        TRY(epoch_settle(c->plans[i], c->fetched.dir ? &c->fetched : NULL, remote, &known));
+    if (!known)
+        progress_line(&c->printer,
+                      "note: SOURCE_DATE_EPOCH is as if it was not set: what it names has no time (a directory, an "
+                      "image, or a file that its server gives no time)");
+    return NULL;
 }
 
 /* What the steps so far have made is worth a part of the time that is left until we are killed. */
@@ -275,6 +270,7 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     show_start(c, sb, sn, store);
     TRY(wire_remote(c->s, c->run, sb, store, &progress, &remote));
     TRY(fetch_inputs(c, wire_remote_get(remote)));
+    TRY(settle_epochs(c, wire_remote_get(remote)));
     struct build_opts o = { .plan = c->plans[0],
                             .context = c->context,
                             .registry = registry,

@@ -1,6 +1,5 @@
 /* step_add.c - the sources of ADD that lie elsewhere: fetched, then copied like any other. */
 #include "address/address.h"
-#include "address/git_address.h"
 #include "build/build_priv.h"
 #include "build/copy.h"
 #include "remote/remote.h"
@@ -35,20 +34,6 @@ static struct err *copy_local(char *source, int root_fd, const struct copy_spec 
     return copy_into(root_fd, &s, &stats);
 }
 
-/* What the flags say counts as if the URL said it. */
-static struct err *fetch_git(struct build *b, const struct step *step, const char *source, struct remote_tree *ret)
-{
-    AUTO(git_address_release) struct git_address a = { 0 };
-    bool is_git;
-
-    TRY(git_address_parse(source, &a, &is_git));
-    if (step->checksum) {
-        free(a.checksum);
-        a.checksum = xstrdup(step->checksum);
-    }
-    return remote_git(b->o.remote, &a, step->keep_git_dir == 1 || a.keep_git_dir == 1, ret);
-}
-
 static struct err *copy_one(struct build *b, const struct step *step, char *source, int root_fd,
                             const struct copy_spec *spec)
 {
@@ -58,10 +43,7 @@ static struct err *copy_one(struct build *b, const struct step *step, char *sour
     TRY(address_kind_of(source, &kind));
     if (kind == ADDRESS_PATH)
         return copy_local(source, root_fd, spec);
-    if (kind == ADDRESS_GIT)
-        TRY(fetch_git(b, step, source, &tree));
-    else
-        TRY(remote_file(b->o.remote, source, step->checksum, &tree));
+    TRY(remote_add(b->o.remote, source, step->checksum, step->keep_git_dir == 1, &tree));
     return copy_fetched(&tree, root_fd, spec);
 }
 

@@ -61,6 +61,9 @@ static struct err *take_source(struct plan *p, const struct df_instr *i, const s
     if (i->n_heredocs || i->words.n != 1)
         return err_new(ERR_DOCKERFILE, "the stage of " EPOCH_NAME " must have an ADD with exactly one remote source");
     TRY(words_expand(i->words.items[0], &opts, &p->epoch.source));
+    if (df_flag(i, "checksum"))
+        TRY(words_expand(df_flag(i, "checksum"), &opts, &p->epoch.checksum));
+    p->epoch.line = i->line;
     TRY(address_kind_of(p->epoch.source, &kind));
     if (kind == ADDRESS_PATH)
         return err_new(ERR_DOCKERFILE, "the ADD in the stage of " EPOCH_NAME " must have a URL or a repository");

@@ -179,6 +179,7 @@ void plan_free(struct plan *p)
     }
     free(p->stages);
     free(p->epoch.source);
+    free(p->epoch.checksum);
     vars_release(&p->global_env);
     vars_release(&p->build_args);
     strs_release(&p->opts.contexts);

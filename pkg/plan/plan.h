@@ -95,8 +95,9 @@ enum plan_epoch_kind {
 struct plan_epoch {
     enum plan_epoch_kind kind;
     int64_t seconds;
-    size_t named; /* its index in plan_opts.contexts */
-    char *source;
+    size_t named;            /* its index in plan_opts.contexts */
+    char *source, *checksum; /* checksum: as ADD --checksum has it, else NULL */
+    int line;                /* of that ADD */
 };
 
 struct plan {
@@ -130,8 +131,9 @@ MUST_USE struct err *plan_globals(const struct dockerfile *df, const struct plan
 
 /* Where a named context lies: the text behind "NAME=". Borrowed. */
 const char *plan_context_place(const struct plan *p, size_t index);
-/* Who knows the time of PLAN_EPOCH_CONTEXT or PLAN_EPOCH_SOURCE says it before plan_stage(): stages that declare
- * ARG SOURCE_DATE_EPOCH then see the number. NULL: it has none, and the argument is as if it had not been given. */
+/* Who knows the time of PLAN_EPOCH_CONTEXT, PLAN_EPOCH_NAMED or PLAN_EPOCH_SOURCE says it before plan_stage(): stages
+ * that declare ARG SOURCE_DATE_EPOCH then see the number. NULL: it has none, and the argument is as if it had not been
+ * given. */
 void plan_set_epoch(struct plan *p, const int64_t *seconds);
 /* The stage that `COPY --from=text` means: by name (any case, the last of that name) or number. False: it is no stage.
  */

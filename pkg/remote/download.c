@@ -54,8 +54,8 @@ char *remote_file_name(const struct address *a)
 
 /* ---- times ---- */
 
-/* The three forms of RFC 9110. 1970 if it is none. */
-static int64_t parse_date(const char *text)
+/* The three forms of RFC 9110. */
+static bool parse_date(const char *text, int64_t *ret_s)
 {
     static const char *const forms[] = { "%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
                                          "%a %b %d %H:%M:%S %Y" };
@@ -64,10 +64,12 @@ static int64_t parse_date(const char *text)
         struct tm tm = { 0 };
         const char *end = strptime(text, forms[i], &tm);
 
-        if (end && !*end)
-            return timegm(&tm);
+        if (!end || *end)
+            continue;
+        *ret_s = timegm(&tm);
+        return true;
     }
-    return 0;
+    return false;
 }
 
 /* ---- credentials ---- */
@@ -128,10 +130,12 @@ static struct err *check(const struct download *d, struct target *t)
                     "Either the file changed, or it is not the one that was meant: nothing of it was used.");
 }
 
-static struct err *finish(const struct download *d, struct target *t, const struct http_response *answer)
+/* The file of a server that says no time is of 1970. */
+static struct err *finish(const struct download *d, struct target *t, const struct http_response *answer,
+                          struct fetched *f)
 {
-    const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-                                       { .tv_sec = parse_date(http_header(answer, "last-modified")) } };
+    f->has_time = parse_date(http_header(answer, "last-modified"), &f->time_s);
+    const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = f->has_time ? f->time_s : 0 } };
 
     TRY(check(d, t));
     if (fchmod(t->fd, FILE_MODE) < 0 || futimens(t->fd, times) < 0)
@@ -139,7 +143,7 @@ static struct err *finish(const struct download *d, struct target *t, const stru
     return NULL;
 }
 
-static struct err *fetch(struct remote *r, const struct download *d, struct target *t)
+static struct err *fetch(struct remote *r, const struct download *d, struct target *t, struct fetched *f)
 {
     AUTO(http_response_release) struct http_response answer = { 0 };
     const struct sink out = { take, t };
@@ -154,12 +158,12 @@ static struct err *fetch(struct remote *r, const struct download *d, struct targ
     TRY(e);
     if (answer.status < 200 || answer.status >= 300)
         return refused(d, &answer);
-    TRY(finish(d, t, &answer));
+    TRY(finish(d, t, &answer, f));
     remote_tell(r, "fetched %s, %" PRIu64 " bytes", d->shown, t->bytes);
     return NULL;
 }
 
-struct err *remote_download(struct remote *r, const struct download *d)
+struct err *remote_download(struct remote *r, const struct download *d, struct fetched *f)
 {
     AUTO_FREE char *path = xasprintf("%s/%s", d->dir, d->name);
     AUTO(hasher_free) struct hasher *hasher = hasher_new();
@@ -170,7 +174,7 @@ struct err *remote_download(struct remote *r, const struct download *d)
         return err_new(ERR_DOCKERFILE, "the name of '%s' is too long for a file", d->shown);
     if (fd < 0)
         return err_set_kind(err_sys(errno, "cannot make the file '%s'", path), ERR_DISK);
-    struct err *e = fetch(r, d, &t);
+    struct err *e = fetch(r, d, &t, f);
     if (e)
         (void)unlink(path);
     return e;

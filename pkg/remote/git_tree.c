@@ -77,6 +77,7 @@ static struct err *fetch(struct remote *r, const struct git_address *a, bool kee
     free(secret);
     TRY(e);
     f->commit = xstrdup(result.commit);
+    f->has_time = true;
     f->time_s = result.time_s;
     remote_tell(r, "fetched %s%s%s, commit %.12s, %" PRIu64 " bytes", a->remote, *a->ref ? "#" : "", a->ref,
                 result.commit, result.bytes);

@@ -82,9 +82,12 @@ char *remote_secret(const struct remote *r, const char *id)
 
 static void give(const struct fetched *f, struct remote_tree *ret)
 {
-    *ret = (struct remote_tree){
-        .dir = f->dir, .file = f->file, .commit = f->commit, .time_s = f->time_s, .owners = f->owners
-    };
+    *ret = (struct remote_tree){ .dir = f->dir,
+                                 .file = f->file,
+                                 .commit = f->commit,
+                                 .has_time = f->has_time,
+                                 .time_s = f->time_s,
+                                 .owners = f->owners };
 }
 
 /* Calls fetch(r, ctx, f) unless `key` is here already. */
@@ -131,7 +134,7 @@ static struct err *fetch_file(struct remote *r, const void *ctx, struct fetched 
     const struct download d = {
         .address = &a, .shown = plain, .dir = f->dir, .name = f->file, .checksum = o->checksum
     };
-    return remote_download(r, &d);
+    return remote_download(r, &d, f);
 }
 
 struct err *remote_file(struct remote *r, const char *url, const char *checksum, struct remote_tree *ret)
@@ -163,6 +166,34 @@ struct err *remote_git(struct remote *r, const struct git_address *a, bool keep_
                                     keep_git_dir, a->submodules, a->mtime, a->fetch_by_commit);
 
     return once(r, key, fetch_git, &o, ret);
+}
+
+/* ---- sources of ADD ---- */
+
+/* What the flags say counts as if the URL said it. */
+static struct err *add_git(struct remote *r, const char *source, const char *checksum, bool keep_git_dir,
+                           struct remote_tree *ret)
+{
+    AUTO(git_address_release) struct git_address a = { 0 };
+    bool is_git;
+
+    TRY(git_address_parse(source, &a, &is_git));
+    if (checksum && *checksum) {
+        free(a.checksum);
+        a.checksum = xstrdup(checksum);
+    }
+    return remote_git(r, &a, keep_git_dir || a.keep_git_dir == 1, ret);
+}
+
+struct err *remote_add(struct remote *r, const char *source, const char *checksum, bool keep_git_dir,
+                       struct remote_tree *ret)
+{
+    enum address_kind kind;
+
+    TRY(address_kind_of(source, &kind));
+    if (kind == ADDRESS_GIT)
+        return add_git(r, source, checksum, keep_git_dir, ret);
+    return remote_file(r, source, checksum, ret);
 }
 
 /* ---- contexts ---- */

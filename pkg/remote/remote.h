@@ -41,7 +41,8 @@ struct remote_tree {
     const char *dir;                  /* its files lie in this directory */
     const char *file;                 /* the one file in it that was fetched as it is; NULL: a tree */
     const char *commit;               /* of a git tree: the whole hash; else NULL */
-    int64_t time_s;                   /* when it was made: of the commit, Last-Modified; 0 = not known */
+    bool has_time;                    /* it is known when it was made: */
+    int64_t time_s;                   /* of the commit, Last-Modified */
     const struct owner_table *owners; /* of an unpacked archive: owners by path of what cannot carry a record; its other
                                          owners are read through sys/owner.h. NULL: all files are root's */
 };
@@ -54,6 +55,13 @@ MUST_USE struct err *remote_file(struct remote *r, const char *url, const char *
  * root then. keep_git_dir: with a usable .git, if the address has no subdirectory. */
 MUST_USE struct err *remote_git(struct remote *r, const struct git_address *a, bool keep_git_dir,
                                 struct remote_tree *ret);
+
+/* A source of ADD that is one of these, with the values of its flags: checksum NULL or "" = none. */
+MUST_USE struct err *remote_add(struct remote *r, const char *source, const char *checksum, bool keep_git_dir,
+                                struct remote_tree *ret);
+/* What SOURCE_DATE_EPOCH takes from it: its time; without one that of the newest file of an archive, packed or not.
+ * *ret_known false: it has none. Any thread. */
+MUST_USE struct err *remote_time(const struct remote_tree *t, bool *ret_known, int64_t *ret_s);
 
 /* Does the text name a context elsewhere, in any form that remote_context takes? */
 bool remote_is_context(const char *text);

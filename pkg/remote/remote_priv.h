@@ -12,6 +12,7 @@
 struct fetched {
     char *dir, *file, *commit;
     struct owner_table *owners;
+    bool has_time;
     int64_t time_s;
 };
 
@@ -36,7 +37,8 @@ struct download {
     const char *dir, *name;
     const char *checksum; /* NULL = none */
 };
-MUST_USE struct err *remote_download(struct remote *r, const struct download *d);
+/* Sets f's time if the server says one. */
+MUST_USE struct err *remote_download(struct remote *r, const struct download *d, struct fetched *f);
 /* What the file of that URL is called. The caller frees. */
 char *remote_file_name(const struct address *a);
 

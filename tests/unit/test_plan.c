@@ -214,7 +214,7 @@ static void show_epoch(const struct plan_epoch *epoch, struct buf *out)
     if (epoch->kind == PLAN_EPOCH_NAMED)
         buf_printf(out, "%zu", epoch->named);
     if (epoch->kind == PLAN_EPOCH_SOURCE)
-        buf_puts(out, epoch->source);
+        buf_printf(out, "%s%s%s", epoch->source, epoch->checksum ? " " : "", epoch->checksum ? epoch->checksum : "");
 }
 
 static struct err *show(const struct row *r, struct buf *out)
@@ -431,6 +431,8 @@ static const struct row epochs[] = {
     R("ARG SOURCE_DATE_EPOCH=src\nFROM scratch AS Src\nADD https://h/x.tar /\nFROM a", "epoch", "https://h/x.tar"),
     R("ARG SOURCE_DATE_EPOCH=src\nARG V=1\nFROM scratch AS src\nARG V\nARG W=2\nADD https://h/$V$W /\nFROM a", "epoch",
       "https://h/12"),
+    R("FROM scratch AS src\nARG V=1\nADD --checksum=sha256:$V https://h/x /\nFROM a", "epoch", "https://h/x sha256:1",
+      .args = "SOURCE_DATE_EPOCH=src"),
     R("FROM scratch AS src\nARG V=1\nADD https://h/$V.git#$SOURCE_DATE_EPOCH /\nFROM a", "epoch", "https://h/3.git#",
       .args = "SOURCE_DATE_EPOCH=SRC|V=3"),
     R("FROM a\nARG SOURCE_DATE_EPOCH\nRUN x", "env:SOURCE_DATE_EPOCH", "5", .args = "SOURCE_DATE_EPOCH=+5"),
