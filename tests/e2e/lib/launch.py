@@ -35,6 +35,8 @@ def spawn(spec):
     try:
         for fd, path, flags in ((0, "/dev/null", os.O_RDONLY), (1, spec["stdout"], os.O_WRONLY), (2, spec["stderr"], os.O_WRONLY)):
             os.dup2(os.open(path, flags), fd)
+        if spec.get("node_emulates"):
+            mounts.become_node(spec["node_emulates"])
         os.chdir(spec["cwd"])
         os.umask(0o022)
         os.execve(spec["argv"][0], spec["argv"], spec["env"])
