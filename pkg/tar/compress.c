@@ -2,9 +2,9 @@
  * to the output in order. Block number i lives in slot i % n_slots; written <= taken <= filled <= written + n_slots. */
 #include "tar/compress.h"
 
+#include "base/thread.h"
+
 #include <libdeflate.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <zstd.h>
@@ -221,19 +221,6 @@ static void *write_blocks(void *ctx)
     return NULL;
 }
 
-/* Signals are the main thread's business. */
-static int start_thread(pthread_t *t, void *(*fn)(void *), void *ctx)
-{
-    sigset_t all, old;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int error = pthread_create(t, NULL, fn, ctx);
-
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return error;
-}
-
 /* Threads start as blocks come: a small layer needs one of each. Where the pod allows no more of them, those there are
  * must do. */
 static struct err *start_threads(struct compressor *c)
@@ -241,13 +228,13 @@ static struct err *start_threads(struct compressor *c)
     int error = 0;
 
     if (!c->writer_runs) {
-        error = start_thread(&c->writer, write_blocks, c);
+        error = thread_start(&c->writer, write_blocks, c);
         if (error)
             return err_sys(error, "cannot start a thread");
         c->writer_runs = true;
     }
     if (c->n_workers < (size_t)c->opts.threads) {
-        error = start_thread(&c->workers[c->n_workers], work, c);
+        error = thread_start(&c->workers[c->n_workers], work, c);
         if (!error)
             c->n_workers++;
     }
