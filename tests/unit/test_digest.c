@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "digest/digest.h"
+#include "digest/hash_stream.h"
 
 #include <string.h>
 
@@ -47,6 +48,40 @@ static void test_pieces(void **state)
     }
 }
 
+/* In a thread or not, in pieces of any size, around the borders of what waits for the thread. */
+static void test_stream(void **state)
+{
+    static const size_t totals[] = { 0,
+                                     1,
+                                     HASH_STREAM_BYTES / 4 - 1,
+                                     HASH_STREAM_BYTES / 4,
+                                     HASH_STREAM_BYTES,
+                                     HASH_STREAM_BYTES + 1,
+                                     5 * HASH_STREAM_BYTES + 12345 };
+    static const size_t pieces[] = { 1000, 16384, HASH_STREAM_BYTES / 4, 2 * HASH_STREAM_BYTES + 7 };
+    static const uint64_t announced[] = { 0, 1 << 30 };
+    static unsigned char data[5 * HASH_STREAM_BYTES + 12345];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (unsigned char)(i * 7 + i / 251);
+    for (size_t row = 0; row < 7 * 4 * 2; row++) {
+        size_t total = totals[row % 7], piece = pieces[row / 7 % 4];
+        AUTO(hash_stream_free) struct hash_stream *h = hash_stream_new(announced[row / 28]);
+
+        for (size_t done = 0; done < total; done += piece)
+            hash_stream_add(h, data + done, total - done < piece ? total - done : piece);
+        struct digest want = digest_bytes(data, total), got = hash_stream_end(h);
+        if (!digest_equal(&want, &got))
+            fail_msg("%zu bytes in pieces of %zu: %s", total, piece, got.text);
+    }
+    for (size_t i = 0; i < 2; i++) { /* given up in the middle */
+        AUTO(hash_stream_free) struct hash_stream *h = hash_stream_new(announced[i]);
+
+        hash_stream_add(h, data, sizeof(data));
+    }
+}
+
 static void test_parse(void **state)
 {
     static const struct {
@@ -85,6 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known),
         cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_stream),
         cmocka_unit_test(test_parse),
     };
 
