@@ -22,6 +22,12 @@ static struct err *bounded_add(void *ctx, const void *p, size_t n)
     return NULL;
 }
 
+static struct err *bounded_again(void *ctx)
+{
+    buf_clear(&((struct bounded *)ctx)->data);
+    return NULL;
+}
+
 struct registry_image {
     struct build *b;
     const struct ref *ref;
@@ -49,8 +55,8 @@ static struct err *get_document(void *ctx, const struct digest *d, struct fetche
 static struct err *get_config(struct build *b, struct base_image *base)
 {
     struct bounded doc = { .max = LIMIT_CONFIG_BYTES };
-    struct err *e =
-        registry_pull_blob(b->o.registry, &base->ref, &base->manifest.config, (struct sink){ bounded_add, &doc });
+    const struct blob_target to = { { bounded_add, &doc }, bounded_again, &doc };
+    struct err *e = registry_pull_blob(b->o.registry, &base->ref, &base->manifest.config, &to);
 
     if (!e)
         e = config_parse(doc.data.data, doc.data.len, &base->config);
@@ -118,13 +124,19 @@ void base_free(void *p)
     free(base);
 }
 
+static struct err *write_again(void *ctx)
+{
+    return blob_writer_again(ctx);
+}
+
 static struct err *pull_to_store(struct build *b, const struct ref *repo, const struct descriptor *desc)
 {
     AUTO(blob_writer_free) struct blob_writer *w = NULL;
     AUTO_FREE char *note = xasprintf("pulled %.19s, %.1f MB", desc->digest.text, (double)desc->size_bytes / 1e6);
 
     TRY(blob_writer_new(b->o.store, &w));
-    TRY(registry_pull_blob(b->o.registry, repo, desc, blob_writer_sink(w)));
+    const struct blob_target to = { blob_writer_sink(w), write_again, w };
+    TRY(registry_pull_blob(b->o.registry, repo, desc, &to));
     TRY(blob_writer_commit(w, &desc->digest));
     b->o.progress->note(b->o.progress->ctx, note);
     return NULL;

@@ -64,8 +64,9 @@ static struct err *put(void *store, const char *tag, const char *text)
 static struct err *get_blob(void *store, const struct descriptor *d, struct sink out)
 {
     const struct repository *s = store;
+    const struct blob_target to = { .out = out }; /* a damaged entry is a miss */
 
-    return registry_pull_blob(s->registry, &s->ref, d, out);
+    return registry_pull_blob(s->registry, &s->ref, d, &to);
 }
 
 /* The bytes of a blob that may be here already. */

@@ -35,8 +35,8 @@ struct fetched_manifest {
     char media_type[128];
     struct digest digest;
 };
-/* GET of a manifest by tag or digest (verified against it). *ret_found false: 404. Authentication refused: ERR_AUTH
- * naming action and repository. */
+/* GET of a manifest by tag or digest, verified against it or what the registry says it is; wrong bytes are fetched once
+ * more. *ret_found false: 404. Authentication refused: ERR_AUTH naming action and repository. */
 MUST_USE struct err *registry_get_manifest(struct registry *r, const struct ref *ref, struct fetched_manifest *ret,
                                            bool *ret_found);
 void fetched_manifest_release(struct fetched_manifest *m);
@@ -44,10 +44,17 @@ void fetched_manifest_release(struct fetched_manifest *m);
  * tell it. */
 MUST_USE struct err *registry_find_manifest(struct registry *r, const struct ref *ref, struct digest *ret_digest,
                                             bool *ret_found);
-/* Streams a blob to `out`, verified: wrong size or digest is ERR_REGISTRY (after the bytes went out: the caller
- * discards them). */
+/* Where a blob goes. */
+struct blob_target {
+    struct sink out;
+    /* Takes back all that `out` got: it was damaged, and comes again from the first byte. NULL: that cannot be done. */
+    struct err *(*again)(void *ctx);
+    void *ctx; /* of again */
+};
+/* Streams a blob, verified. What has the wrong size or digest is fetched again, from another mirror if there is one;
+ * in the end that is ERR_REGISTRY with both digests (after the bytes went out: the caller discards them). */
 MUST_USE struct err *registry_pull_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob,
-                                        struct sink out);
+                                        const struct blob_target *to);
 /* HEAD of a blob. */
 MUST_USE struct err *registry_has_blob(struct registry *r, const struct ref *repo, const struct digest *d,
                                        bool *ret_found);

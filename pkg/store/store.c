@@ -319,6 +319,13 @@ struct sink blob_writer_sink(struct blob_writer *w)
     return file_sink(&w->fd);
 }
 
+struct err *blob_writer_again(struct blob_writer *w)
+{
+    if (ftruncate(w->fd, 0) < 0 || lseek(w->fd, 0, SEEK_SET) < 0)
+        return err_set_kind(err_sys(errno, "cannot empty '%s'", w->path), ERR_DISK);
+    return NULL;
+}
+
 struct err *blob_writer_commit(struct blob_writer *w, const struct digest *d)
 {
     AUTO_FREE char *path = blob_path(w->store, d);

@@ -32,6 +32,8 @@ DEFINE_CLEANUP(struct store *, store_close);
 struct blob_writer;
 MUST_USE struct err *blob_writer_new(struct store *s, struct blob_writer **ret);
 struct sink blob_writer_sink(struct blob_writer *w);
+/* Forgets what was written: the blob comes again from its first byte. */
+MUST_USE struct err *blob_writer_again(struct blob_writer *w);
 /* The caller has verified or computed the digest. */
 MUST_USE struct err *blob_writer_commit(struct blob_writer *w, const struct digest *d);
 void blob_writer_free(struct blob_writer *w);

@@ -61,7 +61,7 @@ static void move(struct registry *r, char **argv)
     if (strcmp(argv[1], "push") == 0)
         must(registry_push_blob(r, &ref, &d, &source, NULL, &result));
     else
-        must(registry_pull_blob(r, &ref, &d, (struct sink){ drop, NULL }));
+        must(registry_pull_blob(r, &ref, &d, &(struct blob_target){ .out = { drop, NULL } }));
     if (result != BLOB_UPLOADED)
         must(err_new(ERR_BUG, "the registry has the blob already"));
 }

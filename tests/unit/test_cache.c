@@ -361,7 +361,7 @@ static const struct {
     { "throttled writes", "{'rules':[{'match':'PUT .*/manifests/','status':429,'times':99}]}", NULL,
       "cannot be written" },
     { "a server error", "{'rules':[{'match':'GET .*/manifests/','status':500,'times':99}]}", "cannot be read", NULL },
-    { "a damaged manifest", "{'rules':[{'match':'GET .*/manifests/','corrupt':true,'times':1}]}", "is not used", NULL },
+    { "a damaged manifest", "{'rules':[{'match':'GET .*/manifests/','corrupt':true,'times':2}]}", "is not used", NULL },
     { "a manifest that ends early", "{'rules':[{'match':'GET .*/manifests/','cut':9,'times':99}]}", "cannot be read",
       NULL },
     { "no repository", "{'rules':[{'match':'GET .*/manifests/','status':404,'times':99}]}", NULL, NULL },
