@@ -6,6 +6,7 @@
 #include "sys/file.h"
 #include "version.h"
 
+#include <limits.h>
 #include <string.h>
 
 struct wire_net {
@@ -81,11 +82,25 @@ static void set_hosts(const struct settings *s, struct http *http)
         set_host(s, http, hosts.items[i]);
 }
 
+static int stall_timeout_ms(const struct settings *s)
+{
+    bool never = s->stall_timeout_ms == 0 || s->stall_timeout_ms > INT_MAX;
+
+    return never ? INT_MAX : (int)s->stall_timeout_ms;
+}
+
+struct http_opts wire_http(const struct settings *s, int retries, const struct cancel *cancel)
+{
+    return (struct http_opts){ .user_agent = "copyup/" COPYUP_VERSION,
+                               .ca_file = s->ca_file,
+                               .stall_timeout_ms = stall_timeout_ms(s),
+                               .retries = retries,
+                               .cancel = cancel };
+}
+
 static struct err *make_http(const struct settings *s, const struct cancel *cancel, struct http **ret)
 {
-    const struct http_opts opts = {
-        .user_agent = "copyup/" COPYUP_VERSION, .ca_file = s->ca_file, .retries = -1, .cancel = cancel
-    };
+    const struct http_opts opts = wire_http(s, -1, cancel);
 
     TRY(http_new(&opts, ret));
     set_hosts(s, *ret);

@@ -54,6 +54,8 @@ MUST_USE struct err *wire_portal_url(const struct wire_net *n, const struct sett
 MUST_USE struct err *wire_outputs(const struct settings *s, const struct digest *d, const struct strs *tags,
                                   const char *portal_url, const char *changed);
 
+/* How the network is reached; the strings are of the settings. retries < 0: the usual number. */
+struct http_opts wire_http(const struct settings *s, int retries, const struct cancel *cancel);
 /* Of a download that is not a registry's. */
 int wire_retries(const struct settings *s);
 /* Build arguments as NAME=VALUE. A bare NAME takes its value from our environment, as with docker build; without one it

@@ -1,5 +1,4 @@
 #include "sys/file.h"
-#include "version.h"
 #include "wire.h"
 
 #include <string.h>
@@ -70,9 +69,7 @@ struct err *wire_remote(const struct settings *s, const struct wire_run *run, co
                         const struct store *store, const struct progress *progress, struct wire_remote **ret)
 {
     AUTO(wire_remote_free) struct wire_remote *r = xcalloc(1, sizeof(*r));
-    const struct http_opts http = {
-        .user_agent = "copyup/" COPYUP_VERSION, .ca_file = s->ca_file, .retries = wire_retries(s), .cancel = sb->cancel
-    };
+    const struct http_opts http = wire_http(s, wire_retries(s), sb->cancel);
 
     r->progress = progress;
     TRY(http_new(&http, &r->http));

@@ -85,6 +85,7 @@ struct settings {
     struct strs registry_client_certs;                    /* host=cert,key */
     char *ca_file;
     int64_t push_retry, pull_retry; /* -1 = not set */
+    int64_t stall_timeout_ms;
     bool skip_push_check;
     /* cache */
     bool enable_cache;      /* also because another setting names a cache */

@@ -224,6 +224,9 @@ const struct setting settings_table[] = {
       HELP("How much more often a failed request of a push is repeated than the four times of every one.") },
     { NAMES("PLUGIN_IMAGE_DOWNLOAD_RETRY"), INT(0, 100), PLACE(pull_retry), DEFAULT("-1"),
       HELP("The same for pulls and downloads.") },
+    { NAMES("COPYUP_STALL_TIMEOUT"), DURATION, PLACE(stall_timeout_ms), DEFAULT("30s"),
+      HELP("How long a transfer may stand still before it is broken off and tried again; ten times as long for the "
+           "answer to an upload; 0 is for ever.") },
     { NAMES("PLUGIN_IMAGE_FS_EXTRACT_RETRY"), INT(0, 100), NO_PLACE, HELP("How often unpacking is repeated."),
       NOTHING("a download that breaks is resumed; unpacking itself is not repeated") },
     { NAMES("PLUGIN_SKIP_PUSH_PERMISSION_CHECK"), BOOL, PLACE(skip_push_check), DEFAULT("false"),

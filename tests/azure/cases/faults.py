@@ -12,7 +12,7 @@ BIG = random.Random(7).randbytes(3 << 20)
 DOCKERFILE = ("FROM testreg.azurecr.io/base/tools\n"
               "COPY big /big\n"
               "COPY --from=other.azurecr.io/base/two /layer0 /from\n")
-# What must change nothing. A stalled server costs half a minute of the real time limits, so it is for --full alone.
+# What must change nothing.
 MILD = {
     "429": {"status": 429, "headers": {"Retry-After": "1"}},
     "500": {"status": 500},
@@ -28,8 +28,17 @@ MILD = {
     "redirected": {"redirect": True},
     "expired": {"expire": True},
 }
-STALLED = {"stalled": {"stall": 5, "seconds": 45}, "stalled far into the answer": {"stall": 200000, "seconds": 45}}
-# What nobody can tell from the truth at once may end the build.
+# The connection stays open, and nothing moves on it any more. STALL_S: what the step takes for too long; ten times that for
+# the answer to a body that was sent.
+STALL_S, SILENCE_S = 1, 15
+STALLED = {
+    "no answer": {"hang": SILENCE_S},
+    "stalled in the request": {"stop": 10, "seconds": SILENCE_S},
+    "stalled far into the request": {"stop": 1000000, "seconds": SILENCE_S},
+    "stalled in the answer": {"stall": 5, "seconds": SILENCE_S},
+    "stalled far into the answer": {"stall": 200000, "seconds": SILENCE_S},
+}
+# What nobody can tell from the truth at once may end the build, but not where a digest tells.
 LIES = {
     "answer shorter than it was": {"short": 20},
     "corrupted": {"corrupt": True},
@@ -44,7 +53,7 @@ def prepare(world):
 
 
 def env():
-    return dict(IDS, CLIENT_SECRET=SECRET, PLUGIN_TAGS="t,u", PLUGIN_VERBOSITY="trace")
+    return dict(IDS, CLIENT_SECRET=SECRET, PLUGIN_TAGS="t,u", PLUGIN_VERBOSITY="trace", COPYUP_STALL_TIMEOUT="%d" % STALL_S)
 
 
 def one_build(suite, fault=None):
@@ -84,13 +93,17 @@ def judge_run(name, run, clean, mild):
     return bad
 
 
-def plan(suite, n):
+def has_digest(request):
+    """Is what it gets checked against a digest?"""
+    return ".blob.core" in request or ("GET" in request and "/manifests/" in request)
+
+
+def plan(suite, requests):
     """(position, name, fault, mild): all of them, or one kind a position."""
-    kinds = [(k, f, True) for k, f in MILD.items()] + [(k, f, False) for k, f in LIES.items()]
-    if suite.args.full:
-        kinds += [(k, f, True) for k, f in STALLED.items()]
-        return [(i, k, f, mild) for i in range(n) for k, f, mild in kinds]
-    return [(i,) + kinds[i % len(kinds)] for i in range(n)]
+    kinds = [(k, f, True) for k, f in MILD.items()] + [(k, f, True) for k, f in STALLED.items()] + [(k, f, False) for k, f in LIES.items()]
+    for i, request in enumerate(requests):
+        for kind, fault, mild in kinds if suite.args.full else [kinds[i % len(kinds)]]:
+            yield i, kind, fault, mild or has_digest(request)
 
 
 def run(suite):
@@ -101,19 +114,19 @@ def run(suite):
     images.small(world, "testreg.azurecr.io", "base/tools", (1000, 300000))
     images.small(world, "other.azurecr.io", "base/two", (400000,))
     clean = one_build(suite)
-    requests = [(e["number"], "%s %s %s" % (e["method"], e["host"], e["path"][:60])) for e in world.log]
-    n = world.requests
     if clean[0].code or None in clean[1]:
         return suite.say("fault at each request", ["without a fault: exit code %d" % clean[0].code], clean[0])
-    bad, failed, count = [], 0, 0
-    for i, kind, fault, mild in plan(suite, n):
-        where = next((r for number, r in requests if number == i), "?")
-        trouble = judge_run("%s at request %d (%s)" % (kind, i, where), one_build(suite, dict(fault, at=i)), clean, mild)
+    known = {e["number"]: "%s %s %s" % (e["method"], e["host"], e["path"][:60]) for e in world.log}
+    requests = [known.get(i, "?") for i in range(world.requests)]
+    bad, failed, count, kinds = [], 0, 0, set()
+    for i, kind, fault, mild in plan(suite, requests):
+        trouble = judge_run("%s at request %d (%s)" % (kind, i, requests[i]), one_build(suite, dict(fault, at=i)), clean, mild)
         bad += trouble
         failed += bool(trouble)
         count += 1
+        kinds.add(kind)
         if failed >= 8:
             break
-    if n < 25:
-        bad.append("the build has only %d requests" % n)
-    suite.say("fault at each request: %d builds of %d requests" % (count, n), bad)
+    if len(requests) < 25 or len(kinds) < len(MILD) + len(STALLED) + len(LIES):
+        bad.append("only %d requests, %d kinds of faults" % (len(requests), len(kinds)))
+    suite.say("fault at each request: %d builds of %d requests, %d kinds" % (count, len(requests), len(kinds)), bad)
