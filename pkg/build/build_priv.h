@@ -190,6 +190,9 @@ MUST_USE struct err *step_add_sources(struct build *b, const struct step *step, 
                                       const struct copy_spec *spec);
 MUST_USE struct err *step_workdir(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
 
+/* Is what the step copies from the main context there? All that is not, each with its place. */
+MUST_USE struct err *step_check_context(struct build *b, const struct step *step);
+
 /* The digest of the files that the step copies; mounts: that it mounts. */
 struct copy_sum;
 MUST_USE struct err *step_copy_sum(struct build *b, const struct step *step, struct copy_sum *sum);

@@ -392,6 +392,19 @@ static struct err *copy_sources(struct copier *c)
     return NULL;
 }
 
+struct err *copy_check_source(const struct copy_spec *s, const char *path)
+{
+    const char *pivot = s->parents ? strstr(path, "/./") : NULL;
+    AUTO_FREE char *root = pivot ? xstrndup(path, (size_t)(pivot - path)) : xstrdup(s->parents ? "/" : path);
+    AUTO_FREE char *clean = path_join("/", root), *real = NULL;
+    const char *name = clean[1] ? clean + 1 : ".";
+
+    if (!s->literal && context_has_wildcard(root))
+        return NULL;
+    TRY(context_find(s->from_fd, name, s->ignore, &real));
+    return real ? NULL : missing(s, name);
+}
+
 struct err *copy_into(int to_fd, const struct copy_spec *spec, struct copy_stats *ret_stats)
 {
     struct copier c = { .spec = spec, .to_fd = to_fd };

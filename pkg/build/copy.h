@@ -54,6 +54,9 @@ struct copy_stats {
  * .dockerignore" where that is why, and the nearest existing name as a hint). A wildcard may match nothing, as with
  * BuildKit. */
 MUST_USE struct err *copy_into(int to_fd, const struct copy_spec *spec, struct copy_stats *ret_stats);
+/* Copies nothing: is `path`, one of the sources of the spec, there? The same error as copy_into() has. Of a path with
+ * wildcards, and of what stands behind the pivot of --parents, that is not known. */
+MUST_USE struct err *copy_check_source(const struct copy_spec *spec, const char *path);
 /* A digest over what copy_into() takes: the paths, types, modes, owners, contents, targets, attributes and hard links
  * of the sources; no times, and not where they will be. Here-documents are not in it. */
 struct copy_sum *copy_sum_new(void);

@@ -79,10 +79,27 @@ static void add_declared(const struct build *b, struct strs *declared)
             strs_copy(declared, &b->stages[i]->plan.args);
 }
 
+/* A file that is not in the context need not wait for the steps before it. */
+static struct err *check_context(struct build *b)
+{
+    const struct plan *p = b->o.plan;
+    struct err *e = NULL;
+
+    for (size_t k = 0; k < p->n_stages; k++) {
+        const struct stage_plan *sp = &b->stages[k]->plan;
+
+        for (size_t i = 0; p->stages[k].needed && i < sp->n_steps; i++)
+            e = err_join(e, step_check_context(b, &sp->steps[i]));
+    }
+    return e;
+}
+
 static struct err *plan_all(struct product *p)
 {
     for (size_t i = 0; i < p->n_plans; i++)
         TRY(about(p->builds[i], stages_plan(p->builds[i])));
+    for (size_t i = 0; i < p->n_plans; i++)
+        TRY(about(p->builds[i], check_context(p->builds[i])));
     if (!p->o.planned)
         return NULL;
     AUTO(strs_release) struct strs declared = { 0 };

@@ -1,3 +1,4 @@
+#include "address/address.h"
 #include "build/build_priv.h"
 #include "build/copy.h"
 #include "sys/path.h"
@@ -98,6 +99,28 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
         return e;
     }
     return stage_commit(b, st, r);
+}
+
+static struct err *check_source(const struct copy_spec *spec, const char *source)
+{
+    enum address_kind kind;
+
+    TRY(address_kind_of(source, &kind));
+    return kind == ADDRESS_PATH ? copy_check_source(spec, source) : NULL;
+}
+
+struct err *step_check_context(struct build *b, const struct step *step)
+{
+    struct source_root source = { .fd = -1 };
+    struct err *e = NULL;
+
+    if (step->kind != STEP_COPY || step->from.kind != PLAN_SOURCE_CONTEXT || !step->sources.n)
+        return NULL;
+    TRY(source_open(b, &step->from, &source));
+    const struct copy_spec spec = spec_of(b, step, &source);
+    for (size_t i = 0; i < step->sources.n; i++)
+        e = err_join(e, df_at_line(b->o.plan->df, step->line, check_source(&spec, step->sources.items[i])));
+    return e;
 }
 
 struct err *step_copy_sum(struct build *b, const struct step *step, struct copy_sum *sum)
