@@ -42,7 +42,6 @@
 #define LIMIT_PAX_BYTES             (1024 * 1024)      /* extended header of one tar entry */
 #define LIMIT_OWNER_TABLE_BYTES                                                                                        \
     (256 * 1024 * 1024)                            /* owners of a layer's symlinks and other files without attributes */
-#define LIMIT_OWNER_NAMES      1000000             /* names of files that do not belong to root, known one by one */
 #define LIMIT_SPARSE_PARTS     262144              /* pieces of data of one sparse file in a tar archive */
 #define LIMIT_XZ_MEMORY_BYTES  (128 * 1024 * 1024) /* what decompressing .xz may take (xz -9: 65 MiB) */
 #define LIMIT_WALK_DEPTH       2048                /* nesting of directories in a tree that we walk */

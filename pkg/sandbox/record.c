@@ -3,7 +3,6 @@
 
 #include "sandbox/caps_priv.h"
 #include "sandbox/confine_priv.h"
-#include "sys/owner_names.h"
 
 #include <errno.h>
 #include <seccomp.h>
@@ -241,8 +240,6 @@ static _Noreturn void supervise(const struct orders *o, int proc_fd, int socket_
     begin_credentials(&r, o);
     record_files_init(&r);
     record_open_devices(&r);
-    r.names = owner_names_new();
-    owner_names_add_all(r.names);
     if (!attach(&r, socket_fd))
         _exit(1);
     close(socket_fd);

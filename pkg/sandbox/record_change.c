@@ -35,13 +35,14 @@ static bool can_be_given(const struct target *t)
     return !t->foreign || S_ISFIFO(t->st.st_mode) || S_ISSOCK(t->st.st_mode) || S_ISCHR(t->st.st_mode);
 }
 
-/* Our one id on both sides: what chown does besides (times, setuid bits, capabilities, copying up) is wanted. */
-static int chown_by_kernel(const struct target *t, uint32_t uid, uint32_t gid)
+/* Our one id on both sides: what chown does besides (times, setuid bits, capabilities, copying up) is wanted. The
+ * record does the same to a file without such bits. */
+static int chown_by_kernel(const struct target *t, const struct owner *o, uint32_t uid, uint32_t gid)
 {
     uid_t to_uid = uid == CRED_NO_ID ? (uid_t)-1 : 0;
     gid_t to_gid = gid == CRED_NO_ID ? (gid_t)-1 : 0;
 
-    if (t->foreign)
+    if (t->foreign || (t->plain && !(t->st.st_mode & (S_ISUID | S_ISGID)) && (o->uid || o->gid)))
         return 0;
     return fchownat(t->fd, "", to_uid, to_gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
@@ -61,12 +62,12 @@ struct answer record_chown(struct call *c)
         return with_value(-EPERM);
     if (!task_is_waiting(c))
         return by_kernel();
-    rc = chown_by_kernel(&t, uid, gid);
-    if (rc < 0)
-        return with_value(rc);
     struct owner o = t.owner;
     o.uid = uid == CRED_NO_ID ? o.uid : uid;
     o.gid = gid == CRED_NO_ID ? o.gid : gid;
+    rc = chown_by_kernel(&t, &o, uid, gid);
+    if (rc < 0)
+        return with_value(rc);
     record_forget_dirs(c->r);
     return with_value(target_give(c, &t, &o));
 }

@@ -2,7 +2,6 @@
 #include "sandbox/record_priv.h"
 
 #include "base/mem.h"
-#include "sys/owner_names.h"
 #include "sys/path.h"
 
 #include <errno.h>
@@ -90,22 +89,6 @@ bool record_has_foreign(const struct recorder *r)
 
 /* ---- looking ---- */
 
-struct path_fd record_fd_path(int fd)
-{
-    struct path_fd p;
-
-    (void)snprintf(p.text, sizeof(p.text), "self/fd/%d", fd);
-    return p;
-}
-
-static bool read_record(int fd, mode_t mode, struct owner *ret)
-{
-    char value[OWNER_RECORD_BYTES];
-    ssize_t n = getxattr(record_fd_path(fd).text, owner_xattr_name(mode), value, sizeof(value));
-
-    return n > 0 && owner_decode(mode, value, (size_t)n, ret);
-}
-
 int target_look(struct call *c, int fd, struct target *t)
 {
     *t = (struct target){ .fd = fd };
@@ -120,7 +103,8 @@ int target_look(struct call *c, int fd, struct target *t)
         return 0;
     }
     t->foreign = is_foreign(c->r, fd, t->st.st_dev);
-    t->recorded = !t->foreign && read_record(fd, t->st.st_mode, &t->owner);
+    t->plain = !t->foreign && record_glance_fd(fd) == GLANCE_PLAIN;
+    t->recorded = !t->foreign && !t->plain && record_read(fd, t->st.st_mode, &t->owner);
     if (!t->recorded && c->r->fs->n_owners) {
         const struct foreign_owner *known = find_foreign(c->r->fs, &t->st);
 
@@ -138,43 +122,11 @@ struct cred_file target_file(const struct target *t)
     return (struct cred_file){ mode, t->owner.uid, t->owner.gid };
 }
 
-bool record_name_of(int fd, char out[NAME_MAX + 1])
-{
-    char text[LIMIT_PATH_BYTES];
-    ssize_t n = readlinkat(AT_FDCWD, record_fd_path(fd).text, text, sizeof(text) - 1);
-
-    if (n <= 0)
-        return false;
-    text[n] = '\0';
-    const char *slash = strrchr(text, '/');
-    size_t len = slash ? strlen(slash + 1) : 0;
-    if (!len || len > NAME_MAX)
-        return false;
-    memcpy(out, slash + 1, len + 1);
-    return true;
-}
-
 int target_reopen(const struct target *t, int flags)
 {
     int fd = open(record_fd_path(t->fd).text, (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)) | O_CLOEXEC);
 
     return fd < 0 ? -errno : fd;
-}
-
-/* ---- names that may have a record ---- */
-
-bool record_may_have_record(const struct recorder *r, const char *name)
-{
-    const char *slash = strrchr(name, '/');
-
-    name = slash ? slash + 1 : name;
-    /* "a/..", "dir/": not the file's own name */
-    return !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || owner_names_has(r->names, name);
-}
-
-void record_note_name(struct recorder *r, const char *name)
-{
-    owner_names_add(r->names, name);
 }
 
 /* ---- giving ---- */
@@ -184,35 +136,15 @@ static bool is_root(const struct owner *o)
     return o->uid == 0 && o->gid == 0 && !o->device;
 }
 
-/* An inode of several names is known by all of them. */
-static void note_names_of(struct call *c, const struct target *t)
-{
-    char name[NAME_MAX + 1];
-
-    if (owner_names_are_all(c->r->names))
-        return;
-    if (t->st.st_nlink > 1 && !S_ISDIR(t->st.st_mode))
-        owner_names_add_all(c->r->names);
-    else if (record_name_of(t->fd, name))
-        owner_names_add(c->r->names, name);
-    if (S_ISFIFO(t->st.st_mode) || S_ISSOCK(t->st.st_mode))
-        owner_names_add(c->r->names, OWNER_NAMES_SPECIAL);
-}
-
 int target_give(struct call *c, struct target *t, const struct owner *o)
 {
-    char record[OWNER_RECORD_BYTES];
-
     if (is_root(o) && !t->recorded)
         return 0; /* what has no record is root's */
-    if (!is_root(o) && !t->foreign)
-        note_names_of(c, t);
-    size_t n = owner_encode(t->st.st_mode, o, record);
-    if (t->foreign || setxattr(record_fd_path(t->fd).text, owner_xattr_name(t->st.st_mode), record, n, 0) < 0) {
-        if (!t->foreign && errno != EOPNOTSUPP && errno != EPERM)
-            return -errno;
+    int rc = t->foreign ? -EOPNOTSUPP : record_write(t->fd, t->st.st_mode, o);
+    if (rc == -EOPNOTSUPP || rc == -EPERM)
         keep_foreign(c->r->fs, &t->st, o);
-    }
+    else if (rc < 0)
+        return rc;
     t->owner = *o;
     t->recorded = true;
     return 0;

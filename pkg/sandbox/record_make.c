@@ -4,8 +4,6 @@
 #include "sandbox/record_calls_priv.h"
 #include "sys/path.h"
 
-#include "sys/owner_names.h"
-
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>

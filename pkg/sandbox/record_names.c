@@ -1,5 +1,5 @@
-/* Names: renaming, linking, removing. Records belong to files and go with them; only which names can have one has to be
- * kept up. Whoever is not root is checked, and what was checked is done here. */
+/* Names: renaming, linking, removing. Records belong to files and go with them. Whoever is not root is checked, and
+ * what was checked is done here. */
 #include "sandbox/record_calls_priv.h"
 #include "sys/path.h"
 
@@ -68,27 +68,20 @@ static int check_removal(struct call *c, const struct place *p, struct target *r
 
 /* ---- rename ---- */
 
-static void follow_names(struct call *c, const char *from, const char *to, bool exchange)
-{
-    if (record_may_have_record(c->r, from))
-        record_note_name(c->r, to);
-    if (exchange && record_may_have_record(c->r, to))
-        record_note_name(c->r, from);
-}
-
 struct answer record_rename(struct call *c)
 {
     AUTO_PLACE struct place from_place = { .dir.fd = -1 }, to_place = { .dir.fd = -1 };
     AUTO_TARGET struct target old = { .fd = -1 }, replaced = { .fd = -1 };
     struct named from = { 0 }, to = { 0 };
     unsigned flags = c->row->fixed & RENAME_WITH_FLAGS ? (unsigned)c->arg[4] : 0;
-    int rc = read_both(c, &from, &to);
 
+    record_forget_dirs(c->r);
+    if (record_is_plain_root(c))
+        return by_kernel();
+    int rc = read_both(c, &from, &to);
     if (rc < 0)
         return with_value(rc);
-    record_forget_dirs(c->r);
-    follow_names(c, from.path, to.path, flags & RENAME_EXCHANGE);
-    if (record_is_plain_root(c) || ends_in_slash(from.path) || ends_in_slash(to.path))
+    if (ends_in_slash(from.path) || ends_in_slash(to.path))
         return by_kernel();
     rc = find_place(c, &from, &from_place);
     if (rc == 0)
@@ -122,14 +115,13 @@ struct answer record_link(struct call *c)
     AUTO_TARGET struct target t = { .fd = -1 };
     struct named from = { 0 }, to = { 0 };
     int flags = c->row->flags == NO_ARG ? 0 : arg_int(c, c->row->flags);
-    int rc = read_both(c, &from, &to);
 
+    if (record_is_plain_root(c))
+        return by_kernel();
+    int rc = read_both(c, &from, &to);
     if (rc < 0)
         return with_value(rc);
-    /* the last name of what is followed, or of an open file, is another one */
-    if ((flags & (AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) || record_may_have_record(c->r, from.path))
-        record_note_name(c->r, to.path);
-    if (record_is_plain_root(c) || !from.path[0])
+    if (!from.path[0])
         return by_kernel();
     rc = target_open_at(c, from.dir, from.path, flags & AT_SYMLINK_FOLLOW, 0, &t);
     if (rc == 0)

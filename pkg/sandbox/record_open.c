@@ -3,8 +3,6 @@
  * is left to the kernel, as it depends on who opens it. */
 #include "sandbox/record_calls_priv.h"
 
-#include "sys/owner_names.h"
-
 #include <errno.h>
 #include <linux/openat2.h>
 #include <string.h>
@@ -144,11 +142,19 @@ static struct answer open_or_create(struct call *c, const struct opening *o)
 static bool root_needs_us(struct call *c, const struct opening *o)
 {
     AUTO_TARGET struct target t = { .fd = -1 };
+    bool follow = !(o->flags & O_NOFOLLOW);
 
-    if (o->flags & (O_CREAT | __O_TMPFILE) && !record_needs_no_owner(c))
-        return true;
-    return !(o->flags & O_PATH) && record_may_have_record(c->r, c->path) &&
-           target_open(c, !(o->flags & O_NOFOLLOW), o->resolve, &t) == 0 && t.owner.device;
+    if ((o->flags & __O_TMPFILE) || (o->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+        return !record_needs_no_owner(c);
+    switch (record_glance(c, follow)) {
+    case GLANCE_ABSENT:
+        return (o->flags & O_CREAT) && !record_needs_no_owner(c);
+    case GLANCE_PLAIN:
+        return false;
+    case GLANCE_MARKED:
+        break;
+    }
+    return !(o->flags & O_PATH) && target_open(c, follow, o->resolve, &t) == 0 && t.owner.device;
 }
 
 /* The most frequent call of all, answered without a look. */

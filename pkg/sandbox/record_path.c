@@ -73,20 +73,9 @@ static int open_of_caller(const struct call *c, const char *what)
     return fd < 0 ? -errno : fd;
 }
 
-static int open_fd_of_caller(const struct call *c, int number)
-{
-    char what[32];
-
-    if (number < 0)
-        return -EBADF;
-    (void)snprintf(what, sizeof(what), "fd/%d", number);
-    int fd = open_of_caller(c, what);
-    return fd == -ENOENT ? -EBADF : fd;
-}
-
 static int open_base(const struct call *c, int dir)
 {
-    return dir == AT_FDCWD ? open_of_caller(c, "cwd") : open_fd_of_caller(c, dir);
+    return dir == AT_FDCWD ? open_of_caller(c, "cwd") : task_get_fd(c, dir);
 }
 
 static bool skip_prefix(const char **path, const char *prefix)
@@ -109,7 +98,7 @@ static int enter_own_proc(const struct call *c, const char **path)
     for (int i = 0; i < 3; i++)
         if (strcmp(p, standard[i]) == 0) {
             *path = "";
-            return open_fd_of_caller(c, i);
+            return task_get_fd(c, i);
         }
     bool fds = skip_prefix(&p, "/dev/fd/");
     bool own = !fds && (skip_prefix(&p, "/proc/self/") || skip_prefix(&p, "/proc/thread-self/"));
@@ -119,7 +108,7 @@ static int enter_own_proc(const struct call *c, const char **path)
     AUTO_FREE char *name = xstrndup(p, n);
     int fd = -1;
     if (fds && n && n < 8 && strspn(name, "0123456789") == n)
-        fd = open_fd_of_caller(c, (int)strtol(name, NULL, 10));
+        fd = task_get_fd(c, (int)strtol(name, NULL, 10));
     else if (own && !fds && (strcmp(name, "cwd") == 0 || strcmp(name, "root") == 0 || strcmp(name, "exe") == 0))
         fd = open_of_caller(c, name);
     if (fd >= 0)
@@ -178,7 +167,7 @@ static int open_path(struct call *c, int dir, const char *path, int flags, uint6
 
 int target_of_fd(struct call *c, int fd, struct target *t)
 {
-    int own = open_fd_of_caller(c, fd);
+    int own = task_get_fd(c, fd);
 
     return own < 0 ? own : target_look(c, own, t);
 }

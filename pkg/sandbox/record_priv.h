@@ -132,6 +132,8 @@ static inline bool record_is_kernels_root(const struct call *c)
 int task_read(const struct call *c, uint64_t address, void *out, size_t n);
 int task_read_string(const struct call *c, uint64_t address, char *out, size_t size);
 int task_write(const struct call *c, uint64_t address, const void *data, size_t n);
+/* The caller's open file `number`, as a descriptor of ours: -EBADF if it has none. */
+int task_get_fd(const struct call *c, int number);
 /* Is it still the process that asked? To be asked after something of it was opened, before anything is changed. */
 bool task_is_waiting(const struct call *c);
 mode_t task_umask(const struct call *c);
@@ -150,12 +152,13 @@ int record_become(struct call *call, struct cred *c);
 
 /* ---- files (record_path.c, record_file.c) ---- */
 
-/* A file of the caller's. */
+/* A file of the caller's, and what a look at it told. */
 struct target {
-    int fd; /* O_PATH */
+    int fd; /* most often O_PATH */
     struct stat st;
     struct owner owner;
     bool recorded; /* owner comes from a record */
+    bool plain;    /* it has neither a record nor file capabilities */
     bool foreign;  /* of /proc, /sys, a pipe...: its owner is what the kernel says */
 };
 static inline void target_close_auto(struct target *t)
@@ -211,28 +214,40 @@ void record_files_init(struct recorder *r);
 struct cred_file target_file(const struct target *t);
 /* Gives it a record, if it needs one. 0 or a negative errno. */
 int target_give(struct call *c, struct target *t, const struct owner *o);
-/* "self/fd/N" for calls that take a path: relative to our working directory, which is /proc. */
-struct path_fd record_fd_path(int fd);
 /* Opens a file that was found by O_PATH. A descriptor or a negative errno. */
 int target_reopen(const struct target *t, int flags);
-/* The name of an open file, without its directories. */
-bool record_name_of(int fd, char out[NAME_MAX + 1]);
 
 /* Who owns what the caller makes in dir. */
 struct owner record_new_owner(const struct call *c, const struct target *dir);
 /* After a name was made in `dir`: records the owner. 0 or a negative errno. */
 int record_made(struct call *c, const struct place *p, const struct owner *o);
 
-/* ---- names (record_names.c): which names can files with a record have? ---- */
-
-bool record_may_have_record(const struct recorder *r, const char *name);
-void record_note_name(struct recorder *r, const char *name);
 /* Has a file an owner that is kept in our memory only? */
 bool record_has_foreign(const struct recorder *r);
+
+/* ---- records at files (record_xattr.c) ---- */
+
+/* What the names of a file's attributes tell. */
+enum glance {
+    GLANCE_ABSENT, /* it cannot be reached */
+    GLANCE_PLAIN,  /* it has no record, nor file capabilities */
+    GLANCE_MARKED, /* it may have some */
+};
+enum glance record_glance_fd(int fd);
+/* Of what the row and c->path name. The path is not resolved with all care: a wrong answer here costs time, or an owner
+ * of a file that is reached through /proc. */
+enum glance record_glance(const struct call *c, bool follow);
+/* False: no record. Of an open file; O_PATH will do, as below. */
+bool record_read(int fd, mode_t mode, struct owner *ret);
+/* 0 or a negative errno. */
+int record_write(int fd, mode_t mode, const struct owner *o);
+/* "self/fd/N" for calls that take a path: relative to our working directory, which is /proc. */
+struct path_fd record_fd_path(int fd);
 
 /* ---- the supervisor ---- */
 
 #define MARKS_MAX           4000
+#define PIDFDS_KEPT         16
 #define RECORD_DEVICE_COUNT 5
 
 /* Work that waits for the end of the caller's call (record_pending.c): done before its next one is answered. */
@@ -250,11 +265,15 @@ struct recorder {
     int proc_fd, listener_fd, root_fd;
     bool elsewhere;   /* our root directory is not the RUN's for now */
     bool all_initial; /* no process has a mark yet */
+    bool no_pidfds;   /* the pod refuses pidfd_getfd(2) */
+    struct {
+        pid_t tid;
+        int fd;
+    } pidfds[PIDFDS_KEPT]; /* of the latest callers, by number */
     VEC(struct cred) creds;
     VEC(struct pending) pending;
     struct record_fs *fs; /* file systems seen */
     struct record_dirs *dirs;
-    struct owner_names *names;
     int device_fds[RECORD_DEVICE_COUNT]; /* O_PATH, -1: not there */
 };
 

@@ -1,58 +1,14 @@
-/* stat and its family: what the kernel says, with the recorded owner. Most files have no record, and most names cannot
- * have one: those calls are left to the kernel at once, as every one of them costs a switch of processes already. */
+/* stat and its family: what the kernel says, with the recorded owner. Most files have no record: those calls are left
+ * to the kernel after one look. */
 #include "sandbox/record_calls_priv.h"
 #include "sandbox/record_stat_priv.h"
-#include "sys/owner_names.h"
 
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
-
-static ssize_t get_xattr(const char *path, const char *name, char value[OWNER_RECORD_BYTES], bool follow)
-{
-    return follow ? getxattr(path, name, value, OWNER_RECORD_BYTES) : lgetxattr(path, name, value, OWNER_RECORD_BYTES);
-}
-
-/* Is there a record, as far as one look can tell? The path is not resolved with all care: a wrong answer here costs
- * time, or an owner of a file that is reached through /proc. */
-static bool has_record(const struct call *c, bool follow)
-{
-    char path[LIMIT_PATH_BYTES + 64], value[OWNER_RECORD_BYTES];
-    int dir = record_dir_of(c);
-    const char *p = path;
-    struct owner ignored;
-
-    if (c->path[0] == '/')
-        p = c->path;
-    else if (dir == AT_FDCWD)
-        (void)snprintf(path, sizeof(path), "%d/cwd/%s", (int)c->tid, c->path);
-    else
-        (void)snprintf(path, sizeof(path), "%d/fd/%d%s%s", (int)c->tid, dir, c->path[0] ? "/" : "", c->path);
-    if (!c->path[0])
-        follow = true; /* the link in /proc is not what is asked for */
-    /* most files have no attribute at all: one question instead of two */
-    if ((follow ? listxattr(p, NULL, 0) : llistxattr(p, NULL, 0)) == 0)
-        return false;
-    if (get_xattr(p, OWNER_XATTR, value, follow) > 0)
-        return true;
-    /* a symlink; or a fifo or socket, if any has a record */
-    if (follow && !owner_names_has(c->r->names, OWNER_NAMES_SPECIAL))
-        return false;
-    ssize_t n = get_xattr(p, owner_xattr_name(S_IFLNK), value, follow);
-    return n > 0 && owner_decode(S_IFLNK, value, (size_t)n, &ignored);
-}
-
-/* Can the kernel answer? */
-static bool is_kernels_own(const struct call *c, bool follow)
-{
-    if (!follow && c->path[0] && !record_may_have_record(c->r, c->path))
-        return true;
-    return !record_has_foreign(c->r) && !has_record(c, follow);
-}
 
 /* May the caller reach it at all? Only asked where it could not do all anyway. */
 static int check_way(struct call *c, int dir)
@@ -81,7 +37,7 @@ static struct answer find(struct call *c, struct target *t)
     rc = check_way(c, record_dir_of(c));
     if (rc < 0)
         return with_value(rc);
-    if (is_kernels_own(c, follow))
+    if (record_glance(c, follow) != GLANCE_MARKED)
         return by_kernel();
     rc = target_open(c, follow, 0, t);
     return rc != 0 || !t->recorded ? by_kernel() : with_value(0);

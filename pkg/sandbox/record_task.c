@@ -12,6 +12,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -20,6 +21,9 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#ifndef PIDFD_THREAD /* Linux 6.9 */
+#define PIDFD_THREAD O_EXCL
+#endif
 #define MARK_PER_THREAD (MARKS_MAX + 1)
 #define SLACK_BASE      60000 /* ns; the usual slack is 50,000 */
 #define PAGE_BYTES      4096
@@ -56,6 +60,59 @@ int task_read_string(const struct call *c, uint64_t address, char *out, size_t s
         done += n;
     }
     return -ENAMETOOLONG;
+}
+
+/* ---- open files ---- */
+
+static int open_pidfd(pid_t tid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+
+    if (fd < 0 && errno == EINVAL) /* before Linux 6.9, which is fine unless the caller is a second thread */
+        fd = (int)syscall(SYS_pidfd_open, tid, 0);
+    return fd;
+}
+
+/* The kept one may be of a process that ended: `fresh` asks for a new one. -1: there is none. */
+static int pidfd_of(struct recorder *r, pid_t tid, bool fresh)
+{
+    size_t i = (size_t)tid % PIDFDS_KEPT;
+
+    if (r->pidfds[i].tid == tid && !fresh)
+        return r->pidfds[i].fd;
+    if (r->pidfds[i].tid)
+        close_fd(&r->pidfds[i].fd);
+    r->pidfds[i].fd = open_pidfd(tid);
+    r->pidfds[i].tid = r->pidfds[i].fd < 0 ? 0 : tid;
+    return r->pidfds[i].fd;
+}
+
+static int get_by_proc(const struct call *c, int number)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "%d/fd/%d", (int)c->tid, number);
+    int fd = openat(c->r->proc_fd, path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? -EBADF : -errno;
+    return fd;
+}
+
+int task_get_fd(const struct call *c, int number)
+{
+    if (number < 0)
+        return -EBADF;
+    for (int fresh = 0; fresh < 2 && !c->r->no_pidfds; fresh++) {
+        int process = pidfd_of(c->r, c->tid, fresh);
+        int fd = process < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, process, number, 0);
+
+        if (fd >= 0)
+            return fd;
+        if (process >= 0 && errno == EBADF)
+            return -EBADF;
+        c->r->no_pidfds = errno == ENOSYS || errno == EPERM;
+    }
+    return get_by_proc(c, number);
 }
 
 bool task_is_waiting(const struct call *c)
