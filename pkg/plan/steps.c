@@ -41,6 +41,8 @@ struct err *state_run(struct stage_state *s, const struct df_instr *i)
         heredoc_command(i, st, &command.args);
     else
         strs_copy(&command.args, &i->command.args);
+    if (!command.args.n && !command.exec)
+        strs_add(&command.args, ""); /* RUN alone: the shell gets an empty script */
     state_command(s, &command, &st->argv);
     strs_release(&command.args);
     st->env_moment = vars_now(&s->env);
@@ -142,12 +144,19 @@ static struct err *copy_from(const struct stage_state *s, const struct df_instr 
     return needs_earlier(s->plan, s->index, &st->from, from); /* of a base image's trigger */
 }
 
+/* A flag without a value is as if it were not there, also when that is what a variable gave. */
 static struct err *expand_flag(const struct stage_state *s, const struct df_instr *i, const char *name, char **ret)
 {
     const char *value = df_flag(i, name);
+    AUTO_FREE char *text = NULL;
 
     *ret = NULL;
-    return value && *value ? state_expand(s, value, ret) : NULL;
+    if (!value)
+        return NULL;
+    TRY(state_expand(s, value, &text));
+    if (*text)
+        *ret = steal(&text);
+    return NULL;
 }
 
 static bool flag_on(const struct df_instr *i, const char *name)
