@@ -47,16 +47,20 @@ struct err *copy_resolve(const struct copier *c, const char *path, char **ret_re
 }
 
 /* A directory that no source has: root's, or --chown's. */
-static struct err *own_implied(void *ctx, int fd, const char *path)
+static struct err *own_implied(void *ctx, int parent_fd, int fd, const char *path)
 {
-    static const struct owner root = { 0 };
     const struct copier *c = ctx;
+    struct owner o = { 0 };
     struct stat st;
     bool stored;
 
     if (fstat(fd, &st) < 0)
         return err_sys(errno, "cannot make directory '%s'", path);
-    return owner_set(c->spec->owners, fd, &st, c->spec->chown ? c->spec->chown : &root, &stored);
+    if (c->spec->chown)
+        o = *c->spec->chown;
+    else
+        TRY(owner_group_inside(c->spec->owners, parent_fd, &o.gid));
+    return owner_set(c->spec->owners, fd, &st, &o, &stored);
 }
 
 /* One directory of the way, in a root that counts as empty. */
@@ -74,7 +78,7 @@ static struct err *link_one(const struct copier *c, const char *path, mode_t mod
         *fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (*fd < 0)
         return err_sys(errno, "cannot make directory '/%s'", path);
-    TRY(own_implied((void *)c, *fd, path));
+    TRY(own_implied((void *)c, dir, *fd, path));
     return fchmod(*fd, mode) < 0 ? err_sys(errno, "cannot make directory '/%s'", path) : NULL;
 }
 

@@ -156,20 +156,24 @@ struct err *run_mount_sum(struct build *b, const struct step_mount *sm, struct c
 
 struct made_dirs {
     enum owner_mode owners;
+    bool of_user; /* owner is USER's */
     struct owner owner;
     struct strs paths; /* from the top down */
 };
 
-static struct err *give_dir(void *ctx, int fd, const char *path)
+static struct err *give_dir(void *ctx, int parent_fd, int fd, const char *path)
 {
     struct made_dirs *m = ctx;
+    struct owner o = m->owner;
     struct stat st;
     bool stored;
 
     if (fstat(fd, &st) < 0)
         return err_sys(errno, "cannot make directory '%s'", path);
     strs_add(&m->paths, path);
-    return owner_set(m->owners, fd, &st, &m->owner, &stored);
+    if (!m->of_user)
+        TRY(owner_group_inside(m->owners, parent_fd, &o.gid));
+    return owner_set(m->owners, fd, &st, &o, &stored);
 }
 
 /* From the deepest up, because making a directory changes its parent's time. */
@@ -190,12 +194,12 @@ static struct err *date_dirs(int root_fd, const struct strs *paths, int64_t seco
 /* Only the directories that are made get the time of SOURCE_DATE_EPOCH; files keep theirs. */
 static struct err *make_workdir(struct build *b, int root_fd, const struct step *step)
 {
-    struct made_dirs made = { .owners = b->o.sandbox->owners };
+    struct made_dirs made = { .owners = b->o.sandbox->owners, .of_user = *step->user };
     AUTO_FREE char *real = NULL;
     AUTO_CLOSE int fd = -1;
 
     TRY(copy_blame(path_resolve(root_fd, step->dir, &real)));
-    if (*step->user)
+    if (made.of_user)
         TRY(user_lookup_chown(root_fd, step->user, &made.owner.uid, &made.owner.gid));
     struct err *e = copy_blame(path_mkdirs(root_fd, real, 0755, give_dir, &made, &fd));
     if (!e && b->o.epoch_set)

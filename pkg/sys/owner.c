@@ -111,6 +111,20 @@ struct err *owner_get(enum owner_mode mode, int fd, const struct stat *st, struc
     return NULL;
 }
 
+struct err *owner_group_inside(enum owner_mode mode, int dir_fd, uint32_t *ret_gid)
+{
+    struct owner o = { 0 };
+    struct stat st;
+    bool known;
+
+    if (fstat(dir_fd, &st) < 0)
+        return err_sys(errno, "cannot read the mode of a directory");
+    if (st.st_mode & S_ISGID)
+        TRY(owner_get(mode, dir_fd, &st, &o, &known));
+    *ret_gid = o.gid;
+    return NULL;
+}
+
 struct err *owner_set(enum owner_mode mode, int fd, const struct stat *st, const struct owner *o, bool *ret_stored)
 {
     char record[OWNER_RECORD_BYTES];

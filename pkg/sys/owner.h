@@ -57,6 +57,8 @@ MUST_USE struct err *owner_get(enum owner_mode mode, int fd, const struct stat *
  * *ret_stored false: the file cannot carry a record here; keep it in an owner_table. */
 MUST_USE struct err *owner_set(enum owner_mode mode, int fd, const struct stat *st, const struct owner *o,
                                bool *ret_stored);
+/* The group that what is made in the directory dir_fd has of itself: that of a setgid directory; otherwise 0. */
+MUST_USE struct err *owner_group_inside(enum owner_mode mode, int dir_fd, uint32_t *ret_gid);
 
 /* Owners by path ("a/b/c", no leading '/'), for what cannot carry a record. */
 struct owner_table;

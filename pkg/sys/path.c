@@ -71,27 +71,26 @@ struct err *path_open_parent(int root_fd, const char *path, int *ret_dir_fd, cha
 }
 
 /* Makes root_fd/path, whose parent exists. The mode is set after: the umask belongs to the caller's process. */
-static struct err *make_one(int root_fd, const char *path, mode_t mode,
-                            struct err *(*made)(void *ctx, int fd, const char *path), void *ctx)
+static struct err *make_one(int root_fd, const char *path, mode_t mode, path_made_fn *made, void *ctx)
 {
     AUTO_CLOSE int dir = -1, fd = -1;
     AUTO_FREE char *name = NULL;
+    struct stat parent;
 
     TRY(path_open_parent(root_fd, path, &dir, &name));
     if (mkdirat(dir, name, mode) < 0)
         return errno == EEXIST ? NULL : err_sys(errno, "cannot make directory '%s'", path);
     fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0 || fstat(dir, &parent) < 0)
         return err_sys(errno, "cannot open directory '%s'", path);
     if (made)
-        TRY(made(ctx, fd, path));
-    if (fchmod(fd, mode) < 0)
+        TRY(made(ctx, dir, fd, path));
+    if (fchmod(fd, mode | (parent.st_mode & S_ISGID)) < 0)
         return err_sys(errno, "cannot make directory '%s'", path);
     return NULL;
 }
 
-struct err *path_mkdirs(int root_fd, const char *path, mode_t mode,
-                        struct err *(*made)(void *ctx, int fd, const char *path), void *ctx, int *ret_fd)
+struct err *path_mkdirs(int root_fd, const char *path, mode_t mode, path_made_fn *made, void *ctx, int *ret_fd)
 {
     AUTO_FREE char *clean = path_clean(path);
     char *rel = clean;

@@ -23,10 +23,11 @@ MUST_USE struct err *path_open_parent(int root_fd, const char *path, int *ret_di
  * caller frees. */
 MUST_USE struct err *path_resolve(int root_fd, const char *path, char **ret_real);
 /* mkdir -p inside the root: makes what is missing with `mode` (not reduced by the umask) and calls made(ctx, fd, path)
- * for each directory it made (made may be NULL). A symlink to a directory on the way is followed. Returns the
- * directory. */
-MUST_USE struct err *path_mkdirs(int root_fd, const char *path, mode_t mode,
-                                 struct err *(*made)(void *ctx, int fd, const char *path), void *ctx, int *ret_fd);
+ * for each directory it made (made may be NULL). A symlink to a directory on the way is followed. As with mkdir, what
+ * lies in a setgid directory is setgid; its group is made's to give. Returns the directory. */
+typedef struct err *path_made_fn(void *ctx, int parent_fd, int fd, const char *path);
+MUST_USE struct err *path_mkdirs(int root_fd, const char *path, mode_t mode, path_made_fn *made, void *ctx,
+                                 int *ret_fd);
 /* Lexical cleaning as Go's path.Clean: "a//b/./c/.." -> "a/b"; "" -> "."; keeps a leading '/'. The caller frees. */
 char *path_clean(const char *path);
 /* path_clean(a + "/" + b); an absolute b does not replace a. The caller frees. */

@@ -219,6 +219,8 @@ struct err *user_lookup_chown(int root_fd, const char *spec, uint32_t *ret_uid, 
 
     split_spec(spec, &user, &group);
     TRY(chown_user(root_fd, user, &uid, &gid));
+    if (!*group && strchr(spec, ':'))
+        gid = 0; /* "name:": an empty group is root's */
     if (*group && !parse_id(group, &gid)) {
         if (root_fd >= 0)
             TRY(read_database(root_fd, "/etc/group", &groups));

@@ -19,7 +19,8 @@ struct user_ids {
  * supplementary ones. An unknown name is ERR_DOCKERFILE that says which file was looked at. */
 MUST_USE struct err *user_lookup(int root_fd, const char *spec, struct user_ids *ret_ids);
 /* For --chown: as above, but without ":group" the gid is that of the uid's number (Docker: "--chown=1000" is 1000:1000,
- * "--chown=name" takes name's primary group). Numbers need no files in the image; root_fd may then be -1. */
+ * "--chown=name" takes name's primary group); "name:" has gid 0. Numbers need no files in the image; root_fd may then
+ * be -1. */
 MUST_USE struct err *user_lookup_chown(int root_fd, const char *spec, uint32_t *ret_uid, uint32_t *ret_gid);
 void user_ids_release(struct user_ids *ids);
 
