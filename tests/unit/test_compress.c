@@ -407,6 +407,68 @@ static void test_gzip_mixed(void **state)
     expect_plain("filled up with zeros", &packed, "gzip", &plain);
 }
 
+/* A member that is too large to be decoded whole, with a header, and its trailer changed. */
+static const struct {
+    const char *name, *header; /* the flags and what follows the ten bytes */
+    unsigned char flags;
+    size_t header_len;
+    int crc_by, size_by;
+    const char *error; /* NULL: it is right */
+} members[] = {
+    { "a plain header", "", 0, 0, 0, 0, NULL },
+    { "a text flag", "", 1, 0, 0, 0, NULL },
+    { "a name", "layer.tar\0", 8, 10, 0, 0, NULL },
+    { "extra, name, comment and checksum", "\3\0abcname\0comment\0\1\2", 30, 20, 0, 0, NULL },
+    { "an empty name and comment", "\0\0", 24, 2, 0, 0, NULL },
+    { "an unknown flag", "", 32, 0, 0, 0, "unknown header" },
+    { "a name without an end", NULL, 8, 2000000, 0, 0, "header is too long" },
+    { "a wrong checksum", "", 0, 0, 1, 0, "checksum is wrong" },
+    { "a wrong length", "", 0, 0, 0, 1, "another length" },
+};
+
+static void put_u32(struct buf *out, uint32_t v)
+{
+    for (int i = 0; i < 4; i++)
+        buf_putc(out, (char)(v >> 8 * i));
+}
+
+static void put_member(struct buf *out, size_t i, const struct buf *plain)
+{
+    AUTO(buf_release) struct buf packed = BUF_INIT;
+    const unsigned char start[10] = { 0x1f, 0x8b, 8, members[i].flags };
+
+    add_gzip(&packed, plain);
+    buf_add(out, start, sizeof(start));
+    for (size_t k = 0; k < members[i].header_len; k++)
+        buf_putc(out, members[i].header ? members[i].header[k] : 'x');
+    buf_add(out, packed.data + 20, packed.len - 28); /* without the header, which has a name, and the trailer */
+    put_u32(out, (uint32_t)crc32(0, (unsigned char *)plain->data, (unsigned)plain->len) + (uint32_t)members[i].crc_by);
+    put_u32(out, (uint32_t)plain->len + (uint32_t)members[i].size_by);
+}
+
+static void test_gzip_members(void **state)
+{
+    AUTO(buf_release) struct buf plain = BUF_INIT;
+
+    (void)state;
+    make_data(&plain, 1500000, false);
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        AUTO(buf_release) struct buf packed = BUF_INIT, got = BUF_INIT;
+        const char *kind;
+
+        put_member(&packed, i, &plain);
+        if (!members[i].error) {
+            expect_plain(members[i].name, &packed, "gzip", &plain);
+            continue;
+        }
+        struct err *e = unpack(packed.data, packed.len, 0, 65536, &got, &kind);
+
+        if (!e || !strstr(err_message(e), members[i].error))
+            fail_msg("%s: %s", members[i].name, e ? err_message(e) : "no error");
+        err_free(e);
+    }
+}
+
 static void test_not_compressed(void **state)
 {
     static const char *const texts[] = { "",
@@ -512,11 +574,11 @@ static void test_source_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_gzip_framing), cmocka_unit_test(test_output_fails),
-        cmocka_unit_test(test_not_ended),    cmocka_unit_test(test_options),      cmocka_unit_test(test_cancelled),
-        cmocka_unit_test(test_formats),      cmocka_unit_test(test_gzip_mixed),   cmocka_unit_test(test_not_compressed),
-        cmocka_unit_test(test_truncated),    cmocka_unit_test(test_damaged),      cmocka_unit_test(test_trailing),
-        cmocka_unit_test(test_source_fails),
+        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_gzip_framing), cmocka_unit_test(test_output_fails),
+        cmocka_unit_test(test_not_ended),      cmocka_unit_test(test_options),      cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_formats),        cmocka_unit_test(test_gzip_mixed),   cmocka_unit_test(test_gzip_members),
+        cmocka_unit_test(test_not_compressed), cmocka_unit_test(test_truncated),    cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_trailing),       cmocka_unit_test(test_source_fails),
     };
 
     return cmocka_run_group_tests_name("compress", tests, NULL, NULL);
