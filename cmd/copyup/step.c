@@ -258,6 +258,13 @@ static void finish_cache(struct step_ctx *c, struct cache *cache)
     cancel_raise(c->grace, CANCEL_SIGNAL);
 }
 
+/* Where the image will go. */
+static void set_destination(const struct step_ctx *c, struct build_opts *o)
+{
+    o->push_repo = c->s->repo && !c->s->no_push ? &c->repo : NULL;
+    o->exports = c->s->tar_path || c->s->oci_layout_path;
+}
+
 static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struct store *store,
                              struct registry *registry, struct snapshotter *sn)
 {
@@ -285,6 +292,7 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
                             .cancel = sb->cancel };
 
     TRY(wire_build(c->s, c->started_s, &o));
+    set_destination(c, &o);
     wire_run_opts(c->run, &o);
     TRY(wire_cache(c->s, registry, &progress, c->started_s, &cache));
     wire_cache_opts(c->s, cache, scope, &o);

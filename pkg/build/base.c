@@ -1,6 +1,5 @@
 #include "base/limits.h"
 #include "build/build_priv.h"
-#include "sys/file.h"
 
 #include <string.h>
 
@@ -124,40 +123,6 @@ void base_free(void *p)
     free(base);
 }
 
-static struct err *write_again(void *ctx)
-{
-    return blob_writer_again(ctx);
-}
-
-static struct err *pull_to_store(struct build *b, const struct ref *repo, const struct descriptor *desc)
-{
-    AUTO(blob_writer_free) struct blob_writer *w = NULL;
-    AUTO_FREE char *note = xasprintf("pulled %.19s, %.1f MB", desc->digest.text, (double)desc->size_bytes / 1e6);
-
-    TRY(blob_writer_new(b->o.store, &w));
-    const struct blob_target to = { blob_writer_sink(w), write_again, w };
-    TRY(registry_pull_blob(b->o.registry, repo, desc, &to));
-    TRY(blob_writer_commit(w, &desc->digest));
-    b->o.progress->note(b->o.progress->ctx, note);
-    return NULL;
-}
-
-struct err *layer_open(struct build *b, const struct layer *l, int *ret_fd)
-{
-    TRY(store_open_blob(b->o.store, &l->desc.digest, l->desc.size_bytes, ret_fd));
-    if (*ret_fd >= 0)
-        return NULL;
-    if (!l->origin.path && !l->layout)
-        return err_new(ERR_DISK, "layer %s is no longer in the state directory", l->desc.digest.text);
-    struct err *e = l->layout ? layout_pull(b, l->layout, &l->desc) : pull_to_store(b, &l->origin, &l->desc);
-    cached_failed(b, l, e);
-    TRY(e);
-    TRY(store_open_blob(b->o.store, &l->desc.digest, l->desc.size_bytes, ret_fd));
-    if (*ret_fd < 0)
-        return err_new(ERR_DISK, "layer %s vanished from the state directory", l->desc.digest.text);
-    return NULL;
-}
-
 struct unpack_ctx {
     struct build *b;
     const struct layer *layers;
@@ -166,16 +131,9 @@ struct unpack_ctx {
 static struct err *unpack_one(void *ctx, size_t i)
 {
     struct unpack_ctx *u = ctx;
-    const struct layer *l = &u->layers[i];
-    AUTO_CLOSE int fd = -1;
 
     TRY(cancel_check(u->b->o.cancel));
-    if (snapshotter_has_layer(u->b->o.snapshotter, &l->diff_id))
-        return NULL;
-    TRY(err_wrap(layer_open(u->b, l, &fd), "cannot pull layer %zu", i + 1));
-    struct err *e = snapshotter_unpack(u->b->o.snapshotter, &l->diff_id, file_source(&fd));
-    cached_failed(u->b, l, e);
-    return err_wrap(e, "cannot unpack layer %zu", i + 1);
+    return err_wrap(layer_unpack(u->b, &u->layers[i]), "cannot unpack layer %zu", i + 1);
 }
 
 struct err *layers_unpack(struct build *b, const struct layer *layers, size_t n)

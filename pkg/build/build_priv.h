@@ -124,9 +124,12 @@ MUST_USE struct err *layers_unpack(struct build *b, const struct layer *layers, 
 struct layer base_layer(const struct base_image *base, size_t i);
 /* Its root for reading. */
 MUST_USE struct err *base_view(struct build *b, struct base_image *base, int *ret_root_fd);
-/* The layer's blob as a file, fetched if it is not here. */
-MUST_USE struct err *layer_open(struct build *b, const struct layer *l, int *ret_fd);
 void base_free(void *base);
+
+/* fetch.c: the layer's blob as a file, fetched if it is not here. */
+MUST_USE struct err *layer_open(struct build *b, const struct layer *l, int *ret_fd);
+/* Unpacks it, unless it is unpacked, fetching it if it is not here. Thread-safe. */
+MUST_USE struct err *layer_unpack(struct build *b, const struct layer *l);
 
 /* choose.c: the documents of an image, wherever they lie. */
 struct image_docs {

@@ -1,6 +1,7 @@
 #include "snapshot/snapshot.h"
 
 #include "base/buf.h"
+#include "base/conduit.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -16,6 +17,7 @@
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
+#define AHEAD_BYTES (1024 * 1024) /* decompressed and hashed before it is written */
 #define LAYERS_BEFORE_MERGE                                                                                            \
     48                       /* a cold walk costs one look per layer and directory: 20 layers 0.2 s, 128 layers 7 s    \
                               */
@@ -287,7 +289,7 @@ struct err *snapshot_make_root(const char *path)
     return NULL;
 }
 
-static struct err *unpack_stream(struct snapshotter *s, struct hashing *in, const char *dir, struct notes *notes)
+static struct err *unpack_stream(struct snapshotter *s, struct source in, const char *dir, struct notes *notes)
 {
     AUTO_FREE char *fs = xasprintf("%s/fs", dir);
     char rest[4096];
@@ -308,9 +310,9 @@ static struct err *unpack_stream(struct snapshotter *s, struct hashing *in, cons
     AUTO_CLOSE int root = open(fs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return err_sys(errno, "cannot open '%s'", fs);
-    TRY(unpack_tar((struct source){ hashing_read, in }, root, "/", &opts));
+    TRY(unpack_tar(in, root, "/", &opts));
     while (n > 0) /* what stands behind the end of the archive belongs to the digest */
-        TRY(hashing_read(in, rest, sizeof(rest), &n));
+        TRY(source_read(&in, rest, sizeof(rest), &n));
     return save_notes(notes, dir);
 }
 
@@ -326,7 +328,8 @@ static struct err *unpack_into(struct snapshotter *s, const struct digest *diff_
 
     TRY(decompress_new(blob, &d));
     struct hashing in = { decompress_source(d), hasher };
-    TRY(unpack_stream(s, &in, dir, &notes));
+    AUTO(ahead_free) struct ahead *ahead = ahead_new((struct source){ hashing_read, &in }, AHEAD_BYTES);
+    TRY(unpack_stream(s, ahead_source(ahead), dir, &notes));
     struct digest got = hasher_end(hasher);
     if (!digest_equal(&got, diff_id))
         return err_new(ERR_REGISTRY, "the layer's content is %s, not %s", got.text, diff_id->text);
