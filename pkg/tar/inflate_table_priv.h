@@ -10,9 +10,8 @@
  * 8-11: how many of these are the code. Bits 16-30: the value: a byte, or the least length or distance. */
 #define ENTRY_LITERAL (1u << 31)
 #define ENTRY_SPECIAL (1u << 15) /* one of these, or a code that means nothing */
-#define ENTRY_SUB     (1u << 14) /* a longer code: value: where the table of its further bits begins, bits 8-11: how many \
-                                  */
-#define ENTRY_END (1u << 13)     /* the block ends */
+#define ENTRY_SUB     (1u << 14) /* a longer code: its further bits are looked up at `value`; bits 8-11: how many */
+#define ENTRY_END     (1u << 13) /* the block ends */
 
 static inline unsigned entry_bits(uint32_t e)
 {
