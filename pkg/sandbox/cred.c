@@ -400,6 +400,27 @@ int cred_exec(struct cred *c, const struct cred_program *p)
     return 0;
 }
 
+/* ---- other processes ---- */
+
+bool cred_may_signal(const struct cred *c, const struct cred *target)
+{
+    const struct cred_ids *own = &c->uid, *its = &target->uid;
+
+    return cred_has(c, CAP_KILL) || own->effective == its->saved || own->effective == its->real ||
+           own->real == its->saved || own->real == its->real;
+}
+
+static bool all_are(const struct cred_ids *i, uint32_t id)
+{
+    return i->real == id && i->effective == id && i->saved == id;
+}
+
+bool cred_may_trace(const struct cred *c, const struct cred *target)
+{
+    return cred_has(c, CAP_SYS_PTRACE) || (all_are(&target->uid, c->uid.real) && all_are(&target->gid, c->gid.real) &&
+                                           !(target->caps.permitted & ~c->caps.permitted));
+}
+
 /* ---- permissions of files ---- */
 
 bool cred_may(const struct cred *c, const struct cred_file *f, int want)

@@ -73,6 +73,13 @@ struct cred_program {
 /* 0, or -EPERM: the file has capabilities that the process may not have. */
 int cred_exec(struct cred *c, const struct cred_program *p);
 
+/* ---- other processes ---- */
+
+/* May c send a signal to a process that is `target`? */
+bool cred_may_signal(const struct cred *c, const struct cred *target);
+/* May it trace it, and read and write its memory? */
+bool cred_may_trace(const struct cred *c, const struct cred *target);
+
 /* ---- permissions of files ---- */
 
 struct cred_file {

@@ -266,7 +266,7 @@ static void add_architectures(scmp_filter_ctx ctx)
     (void)seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 }
 
-static int build_filter(scmp_filter_ctx ctx, const struct orders *o)
+static int prepare_filter(scmp_filter_ctx ctx)
 {
     add_architectures(ctx);
     /* Not "no new privileges": setuid programs of the image shall work where the pod lets them. */
@@ -276,6 +276,13 @@ static int build_filter(scmp_filter_ctx ctx, const struct orders *o)
         (void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_SSB, 1); /* as load_program() */
     if (rc == 0)
         (void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list */
+    return rc;
+}
+
+static int build_wall(scmp_filter_ctx ctx, const struct orders *o)
+{
+    int rc = prepare_filter(ctx);
+
     if (rc == 0)
         rc = add_list(ctx, SCMP_ACT_ERRNO(0), without_wait, sizeof(without_wait) / sizeof(without_wait[0]));
     if (rc == 0)
@@ -284,25 +291,37 @@ static int build_filter(scmp_filter_ctx ctx, const struct orders *o)
         rc = add_argument_rules(ctx);
     if (rc == 0 && !o->fresh_proc)
         rc = add_wall(ctx, o);
-    if (rc == 0 && o->record)
-        rc = add_record(ctx, o->record);
-    return rc;
+    return rc == 0 ? seccomp_load(ctx) : rc;
 }
 
-struct err *filter_load(const struct orders *o, int recorder_fd)
+static struct err *load_wall(const struct orders *o)
 {
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+    int rc = ctx ? build_wall(ctx, o) : -ENOMEM;
 
-    if (!ctx)
-        return err_new(ERR_POD, "cannot make a filter of system calls");
-    struct err *e = NULL;
-    int rc = build_filter(ctx, o);
-    if (rc == 0 && o->record)
-        e = load_with_listener(ctx, recorder_fd);
-    else if (rc == 0)
-        rc = seccomp_load(ctx);
     seccomp_release(ctx);
-    if (rc < 0)
-        e = err_sys(-rc, "cannot load the filter of system calls");
+    return rc < 0 ? err_sys(-rc, "cannot load the filter of system calls") : NULL;
+}
+
+static struct err *load_record(const struct orders *o, int recorder_fd)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+    int rc = ctx ? prepare_filter(ctx) : -ENOMEM;
+
+    if (rc == 0)
+        rc = add_record(ctx, o->record);
+    struct err *e =
+        rc < 0 ? err_sys(-rc, "cannot make the filter of supervised calls") : load_with_listener(ctx, recorder_fd);
+    seccomp_release(ctx);
+    return e;
+}
+
+/* Two filters, of which the stricter answer counts: what the wall refuses the supervisor cannot allow. */
+struct err *filter_load(const struct orders *o, int recorder_fd)
+{
+    struct err *e = load_wall(o);
+
+    if (!e && o->record)
+        e = load_record(o, recorder_fd);
     return err_set_kind(e, ERR_POD);
 }

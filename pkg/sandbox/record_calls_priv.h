@@ -85,6 +85,14 @@ struct answer record_rename(struct call *c);
 struct answer record_link(struct call *c);
 struct answer record_unlink(struct call *c);
 
+/* record_process.c. In row->fixed: what the argument at `rest` is, beside the number of a process. */
+#define PROCESS_BY_PIDFD   0x10000000U
+#define PROCESS_OR_GROUP   0x20000000U /* 0 and below: several, as kill(2) has it */
+#define PROCESS_AND_THREAD 0x40000000U /* a thread's number comes after it */
+struct answer record_signal(struct call *c);
+/* ptrace(2) at its begin, process_vm_readv(2), pidfd_getfd(2)... */
+struct answer record_look_into(struct call *c);
+
 /* record_exec.c */
 struct answer record_exec(struct call *c);
 struct answer record_chroot(struct call *c);

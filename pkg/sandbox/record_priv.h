@@ -137,12 +137,18 @@ int task_get_fd(const struct call *c, int number);
 /* Is it still the process that asked? To be asked after something of it was opened, before anything is changed. */
 bool task_is_waiting(const struct call *c);
 mode_t task_umask(const struct call *c);
+/* A number of the caller's as it sees it; `name`: "\nNSpid:", "\nNStgid:", "\nNSpgid:". 0: unknown. */
+long task_own_number(const struct call *c, const char *name);
+/* A short file of a /proc, with a NUL at its end. */
+bool task_read_text(int proc_fd, const char *path, char *out, size_t size);
 /* Who the kernel takes it for, where that is the truth. */
 bool task_real_cred(const struct call *c, struct cred *ret);
 /* Tells one program in a process from the next (execve). */
 uint64_t task_program(const struct recorder *r, pid_t tid);
 /* The marks. A mark is a number that the kernel hands down over fork, clone and execve; 0 is "as the RUN began". */
 uint32_t task_mark(const struct recorder *r, pid_t tid);
+/* The same of a process or thread by its number in the RUN's /proc. False: there is none. */
+bool task_mark_in(const struct recorder *r, int proc_fd, pid_t pid, uint32_t *ret);
 int task_set_mark(const struct recorder *r, pid_t tid, uint32_t mark);
 /* The credentials behind a mark, and a mark for credentials (-EAGAIN: too many different ones). */
 const struct cred *record_cred(const struct recorder *r, uint32_t mark);

@@ -18,25 +18,6 @@
 
 #define VIEW_BYTES (256 * 1024) /* with 65,536 groups */
 
-/* The caller's number in its own /proc: the last of the line that has one for each namespace. */
-static long own_number(const struct call *c)
-{
-    AUTO(buf_release) struct buf status = BUF_INIT;
-    AUTO_FREE char *path = xasprintf("%d/status", (int)c->tid);
-    AUTO_CLOSE int fd = openat(c->r->proc_fd, path, O_RDONLY | O_CLOEXEC);
-
-    struct err *e = fd < 0 ? NULL : file_read_fd(fd, path, VIEW_BYTES, &status);
-    const char *line = fd < 0 || e ? NULL : strstr(buf_str(&status), "\nNSpid:");
-    err_free(e);
-    if (!line)
-        return -1;
-    size_t len = strcspn(line + 1, "\n");
-    const char *last = line + 1 + len;
-    while (last[-1] >= '0' && last[-1] <= '9')
-        last--;
-    return strtol(last, NULL, 10);
-}
-
 /* "self/status" -> "status", if it is the caller's own. */
 static const char *own_file(const struct call *c)
 {
@@ -49,7 +30,7 @@ static const char *own_file(const struct call *c)
     size_t n = slash ? (size_t)(slash - p) : 0;
     if ((n == 4 && memcmp(p, "self", 4) == 0) || (n == 11 && memcmp(p, "thread-self", 11) == 0))
         return slash + 1;
-    if (n && n < 10 && strspn(p, "0123456789") == n && strtol(p, NULL, 10) == own_number(c))
+    if (n && n < 10 && strspn(p, "0123456789") == n && strtol(p, NULL, 10) == task_own_number(c, "\nNSpid:"))
         return slash + 1;
     return NULL;
 }
@@ -57,7 +38,7 @@ static const char *own_file(const struct call *c)
 /* The text of the caller's /proc/self/NAME. */
 static bool read_own(const struct call *c, const char *name, struct buf *out)
 {
-    AUTO_FREE char *path = xasprintf("/proc/%ld/%s", own_number(c), name);
+    AUTO_FREE char *path = xasprintf("/proc/%ld/%s", task_own_number(c, "\nNSpid:"), name);
     struct open_how how = { .flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS };
     AUTO_CLOSE int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
     struct statfs fs;

@@ -6,6 +6,7 @@
 #include "sandbox/record_stat_priv.h"
 
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -21,6 +22,9 @@
 #define IDS(name, fn) \
     { name, fn, NONE, 0, AT_BOTH, true, ALWAYS }, { name "32", fn, NONE, 0, AT_BOTH, false, ALWAYS }
 #define ONE(name, fn) { name, fn, NONE, 0, AT_BOTH, false, ALWAYS }
+/* The number of a process stands at `rest`. */
+#define PROCESS(name, fn, rest, fixed) { name, fn, NO_ARG, NO_ARG, NO_ARG, rest, fixed, AT_BOTH, false, ALWAYS }
+#define TRACE(request) { "ptrace", record_look_into, NO_ARG, NO_ARG, NO_ARG, 1, 0, AT_BOTH, false, LOW(0, request) }
 #define PRCTL(option) { "prctl", record_prctl, NONE, 0, AT_BOTH, false, LOW(0, option) }
 /* A path alone, and with a descriptor before it. */
 #define PATH(name, fn, fixed, levels) { name, fn, NO_ARG, 0, NO_ARG, 1, fixed, levels, false, ALWAYS }
@@ -101,6 +105,15 @@ static const struct record_row rows[] = {
     PATH("link", record_link, 0, AT_BOTH), AT("linkat", record_link, 4, 2, 0, AT_BOTH),
     PATH("unlink", record_unlink, 0, AT_BOTH), PATH("rmdir", record_unlink, AT_REMOVEDIR, AT_BOTH),
     AT("unlinkat", record_unlink, 2, 3, 0, AT_BOTH),
+
+    /* other processes */
+    PROCESS("kill", record_signal, 0, PROCESS_OR_GROUP), PROCESS("tkill", record_signal, 0, 0),
+    PROCESS("tgkill", record_signal, 0, PROCESS_AND_THREAD), PROCESS("rt_sigqueueinfo", record_signal, 0, 0),
+    PROCESS("rt_tgsigqueueinfo", record_signal, 0, PROCESS_AND_THREAD),
+    PROCESS("pidfd_send_signal", record_signal, 0, PROCESS_BY_PIDFD),
+    TRACE(PTRACE_ATTACH), TRACE(PTRACE_SEIZE),
+    PROCESS("process_vm_readv", record_look_into, 0, 0), PROCESS("process_vm_writev", record_look_into, 0, 0),
+    PROCESS("pidfd_getfd", record_look_into, 0, PROCESS_BY_PIDFD),
 
     /* programs and roots */
     PATH("execve", record_exec, 0, AT_BOTH), AT("execveat", record_exec, 4, 2, 0, AT_BOTH),

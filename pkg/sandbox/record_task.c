@@ -122,13 +122,11 @@ bool task_is_waiting(const struct call *c)
 
 /* ---- /proc of the caller ---- */
 
-static bool read_proc(const struct recorder *r, pid_t tid, const char *name, char *out, size_t size)
+bool task_read_text(int proc_fd, const char *path, char *out, size_t size)
 {
-    char path[64];
+    AUTO_CLOSE int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
     size_t done = 0;
 
-    (void)snprintf(path, sizeof(path), "%d/%s", (int)tid, name);
-    AUTO_CLOSE int fd = openat(r->proc_fd, path, O_RDONLY | O_CLOEXEC);
     while (fd >= 0 && done < size - 1) {
         ssize_t n = read(fd, out + done, size - 1 - done);
 
@@ -140,10 +138,32 @@ static bool read_proc(const struct recorder *r, pid_t tid, const char *name, cha
     return done > 0;
 }
 
+static bool read_proc(int proc_fd, pid_t tid, const char *name, char *out, size_t size)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "%d/%s", (int)tid, name);
+    return task_read_text(proc_fd, path, out, size);
+}
+
+/* The last of the line, which has one for each namespace. */
+long task_own_number(const struct call *c, const char *name)
+{
+    char text[PAGE_BYTES];
+    const char *line = read_proc(c->r->proc_fd, c->tid, "status", text, sizeof(text)) ? strstr(text, name) : NULL;
+
+    if (!line)
+        return 0;
+    const char *last = line + 1 + strcspn(line + 1, "\n");
+    while (isdigit((unsigned char)last[-1]))
+        last--;
+    return strtol(last, NULL, 10);
+}
+
 mode_t task_umask(const struct call *c)
 {
     char text[PAGE_BYTES];
-    const char *line = read_proc(c->r, c->tid, "status", text, sizeof(text)) ? strstr(text, "\nUmask:") : NULL;
+    const char *line = read_proc(c->r->proc_fd, c->tid, "status", text, sizeof(text)) ? strstr(text, "\nUmask:") : NULL;
 
     return line ? (mode_t)strtoul(line + 7, NULL, 8) & 0777 : 022;
 }
@@ -160,7 +180,8 @@ static bool read_ids(const char *status, const char *name, struct cred_ids *ret)
 bool task_real_cred(const struct call *c, struct cred *ret)
 {
     char text[PAGE_BYTES];
-    const char *caps = read_proc(c->r, c->tid, "status", text, sizeof(text)) ? strstr(text, "\nCapEff:") : NULL;
+    const char *caps =
+        read_proc(c->r->proc_fd, c->tid, "status", text, sizeof(text)) ? strstr(text, "\nCapEff:") : NULL;
 
     *ret = (struct cred){ 0 };
     if (!caps || !read_ids(text, "\nUid:", &ret->uid) || !read_ids(text, "\nGid:", &ret->gid))
@@ -173,7 +194,7 @@ bool task_real_cred(const struct call *c, struct cred *ret)
 uint64_t task_program(const struct recorder *r, pid_t tid)
 {
     char text[PAGE_BYTES];
-    const char *p = read_proc(r, tid, "stat", text, sizeof(text)) ? strrchr(text, ')') : NULL;
+    const char *p = read_proc(r->proc_fd, tid, "stat", text, sizeof(text)) ? strrchr(text, ')') : NULL;
 
     for (int field = 2; p && field < 28; field++)
         p = strchr(p + 1, ' ');
@@ -204,12 +225,60 @@ static uint64_t base_of(const struct rlimit *r)
     return r->rlim_max == RLIM_INFINITY ? UINT64_C(1) << 60 : r->rlim_max;
 }
 
+static uint32_t mark_of_limit(const struct rlimit *r)
+{
+    uint64_t base = base_of(r);
+
+    return r->rlim_cur < base && base - r->rlim_cur <= MARK_PER_THREAD ? (uint32_t)(base - r->rlim_cur) : 0;
+}
+
 static uint32_t mark_of_process(pid_t tid, struct rlimit *ret)
 {
-    if (syscall(SYS_prlimit64, tid, RLIMIT_MSGQUEUE, NULL, ret) < 0)
-        return 0;
-    uint64_t base = base_of(ret);
-    return ret->rlim_cur < base && base - ret->rlim_cur <= MARK_PER_THREAD ? (uint32_t)(base - ret->rlim_cur) : 0;
+    return syscall(SYS_prlimit64, tid, RLIMIT_MSGQUEUE, NULL, ret) < 0 ? 0 : mark_of_limit(ret);
+}
+
+/* CRED_NO_ID: it has none of its own. */
+static uint32_t mark_of_thread(int proc_fd, pid_t tid)
+{
+    char text[32];
+    uint64_t slack = read_proc(proc_fd, tid, "timerslack_ns", text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
+
+    return slack >= SLACK_BASE && slack <= SLACK_BASE + MARKS_MAX ? (uint32_t)(slack - SLACK_BASE) : CRED_NO_ID;
+}
+
+static bool read_limit(const char **text, rlim_t *ret)
+{
+    char *end;
+
+    *text += strspn(*text, " ");
+    if (strncmp(*text, "unlimited", 9) == 0) {
+        *ret = RLIM_INFINITY;
+        *text += 9;
+        return true;
+    }
+    *ret = strtoull(*text, &end, 10);
+    bool any = end != *text;
+    *text = end;
+    return any;
+}
+
+bool task_mark_in(const struct recorder *r, int proc_fd, pid_t pid, uint32_t *ret)
+{
+    static const char name[] = "\nMax msgqueue size";
+    char text[PAGE_BYTES];
+    const char *line = read_proc(proc_fd, pid, "limits", text, sizeof(text)) ? strstr(text, name) : NULL;
+    struct rlimit limit;
+
+    if (!line)
+        return false;
+    line += strlen(name);
+    if (!read_limit(&line, &limit.rlim_cur) || !read_limit(&line, &limit.rlim_max))
+        return false;
+    uint32_t mark = mark_of_limit(&limit);
+    if (mark == MARK_PER_THREAD)
+        mark = mark_of_thread(proc_fd, pid);
+    *ret = mark < r->creds.n ? mark : 0;
+    return true;
 }
 
 static int mark_process(pid_t tid, uint32_t mark)
@@ -220,15 +289,6 @@ static int mark_process(pid_t tid, uint32_t mark)
         return 0;
     r.rlim_cur = mark ? base_of(&r) - mark : r.rlim_max;
     return syscall(SYS_prlimit64, tid, RLIMIT_MSGQUEUE, &r, NULL) < 0 ? -errno : 0;
-}
-
-/* CRED_NO_ID: it has none of its own. */
-static uint32_t mark_of_thread(const struct recorder *r, pid_t tid)
-{
-    char text[32];
-    uint64_t slack = read_proc(r, tid, "timerslack_ns", text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
-
-    return slack >= SLACK_BASE && slack <= SLACK_BASE + MARKS_MAX ? (uint32_t)(slack - SLACK_BASE) : CRED_NO_ID;
 }
 
 static int mark_thread(const struct recorder *r, pid_t tid, uint32_t mark)
@@ -249,7 +309,7 @@ uint32_t task_mark(const struct recorder *r, pid_t tid)
         return 0;
     uint32_t mark = mark_of_process(tid, &limit);
     if (mark == MARK_PER_THREAD)
-        mark = mark_of_thread(r, tid);
+        mark = mark_of_thread(r->proc_fd, tid);
     return mark < r->creds.n ? mark : 0;
 }
 
@@ -262,7 +322,7 @@ struct marking {
 
 static void mark_other(const struct recorder *r, pid_t tid, struct marking *m)
 {
-    uint32_t mark = mark_of_thread(r, tid);
+    uint32_t mark = mark_of_thread(r->proc_fd, tid);
 
     if (m->per_thread ? mark == CRED_NO_ID : mark != m->old) {
         m->again = true;

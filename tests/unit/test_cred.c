@@ -143,6 +143,37 @@ static void test_keep_caps(void **state)
     assert_int_equal(c.caps.effective, 0);
 }
 
+static void test_processes(void **state)
+{
+    static const struct {
+        const char *what;
+        struct cred_ids own, its;
+        uint64_t own_caps, its_caps;
+        bool signal, trace;
+    } rows[] = {
+        { "root", { 0, 0, 0, 0 }, { 7, 7, 7, 7 }, CAP_BIT(CAP_KILL), 0, true, false },
+        { "a tracer", { 8, 8, 8, 8 }, { 7, 7, 7, 7 }, CAP_BIT(CAP_SYS_PTRACE), 0, false, true },
+        { "the same", { 7, 7, 7, 7 }, { 7, 7, 7, 7 }, 0, 0, true, true },
+        { "another", { 8, 8, 8, 8 }, { 7, 7, 7, 7 }, 0, 0, false, false },
+        { "root's", { 7, 7, 7, 7 }, { 0, 0, 0, 0 }, 0, CAP_BIT(CAP_KILL), false, false },
+        { "the same with capabilities", { 7, 7, 7, 7 }, { 7, 7, 7, 7 }, 0, CAP_BIT(CAP_KILL), true, false },
+        { "a setuid program of one's own", { 7, 7, 7, 7 }, { 7, 0, 0, 0 }, 0, 0, true, false },
+        { "a setuid program to its user", { 8, 7, 7, 7 }, { 7, 7, 7, 7 }, 0, 0, true, false },
+        { "its effective id alone", { 7, 7, 7, 7 }, { 8, 7, 8, 7 }, 0, 0, false, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct cred c = { .uid = rows[i].own,
+                                .caps = { .effective = rows[i].own_caps, .permitted = rows[i].own_caps } };
+        const struct cred target = { .uid = rows[i].its, .caps = { .permitted = rows[i].its_caps } };
+
+        if (cred_may_signal(&c, &target) != rows[i].signal || cred_may_trace(&c, &target) != rows[i].trace)
+            fail_msg("%s: signal %d, trace %d", rows[i].what, cred_may_signal(&c, &target),
+                     cred_may_trace(&c, &target));
+    }
+}
+
 static void test_exec(void **state)
 {
     static const struct {
@@ -290,9 +321,9 @@ static void test_changes_of_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ids),   cmocka_unit_test(test_caps_follow),      cmocka_unit_test(test_keep_caps),
-        cmocka_unit_test(test_exec),  cmocka_unit_test(test_groups),           cmocka_unit_test(test_securebits),
-        cmocka_unit_test(test_files), cmocka_unit_test(test_changes_of_files),
+        cmocka_unit_test(test_ids),        cmocka_unit_test(test_caps_follow), cmocka_unit_test(test_keep_caps),
+        cmocka_unit_test(test_processes),  cmocka_unit_test(test_exec),        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_securebits), cmocka_unit_test(test_files),       cmocka_unit_test(test_changes_of_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
