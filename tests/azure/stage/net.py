@@ -14,9 +14,19 @@ def enter(folder, address, names, more):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for a in more:
         subprocess.run(["ip", "address", "add", a + "/32", "dev", "lo"], check=True)
-    replace(folder, "/etc/hosts", "127.0.0.1 localhost\n" + "".join("%s %s\n" % (address, n) for n in names))
+    replace(folder, "/etc/hosts", hosts(address, names))
     replace(folder, "/etc/resolv.conf", "nameserver 127.0.99.99\noptions timeout:1 attempts:1\n")
     replace(folder, "/etc/nsswitch.conf", "hosts: files dns\n")
+
+
+def hosts(address, names):
+    return "127.0.0.1 localhost\n" + "".join("%s %s\n" % (address, n) for n in names)
+
+
+def move(address, names):
+    """From now on the names are of that address."""
+    with open("/etc/hosts", "w") as f:
+        f.write(hosts(address, names))
 
 
 def replace(folder, path, text):
