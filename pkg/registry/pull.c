@@ -112,7 +112,7 @@ struct err *registry_get_manifest(struct registry *r, const struct ref *ref, str
             *ret_found = found;
             return NULL;
         }
-        if (last || err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT)
+        if (last || (e && (err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT)))
             return e;
         log_debug("registry", "mirror %s has no '%s': %s", places.items[i].ep->host, ref->path,
                   e ? err_message(e) : "not found");

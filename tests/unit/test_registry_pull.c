@@ -127,12 +127,24 @@ static void test_mirrors(void **state)
     expect_error("sink", registry_pull_blob(c.registry, &ref, &blob, &full), ERR_DISK, "the disk is full");
 }
 
-/* What a mirror has wrong comes from the next place. Both lead to the fixture, under different paths. */
+/* Two mirrors of Docker Hub: both lead to the fixture, under different paths. */
+static struct registry *mirrored(const struct client *c)
+{
+    struct registry_opts o = { .http = c->http, .auth = c->auth, .no_mirror_fallback = true };
+    struct registry *r = NULL;
+
+    strs_take(&o.mirrors, xasprintf("docker.io=http://127.0.0.1:%d/bad", fix.port));
+    strs_take(&o.mirrors, xasprintf("docker.io=http://127.0.0.1:%d/good", fix.port));
+    no_error("registry", registry_new(&o, &r));
+    strs_release(&o.mirrors);
+    return r;
+}
+
+/* What a mirror has wrong comes from the next place. */
 static void test_damaged_mirror(void **state)
 {
     AUTO(close_client) struct client c;
     AUTO(buf_release) struct buf got = BUF_INIT;
-    AUTO_FREE char *mirrors = xasprintf("127.0.0.1:%d/bad,127.0.0.1:%d/good", fix.port, fix.port);
     struct ref ref = { .domain = (char *)(uintptr_t) "docker.io", .path = (char *)(uintptr_t) "library/busybox" };
 
     (void)state;
@@ -140,19 +152,39 @@ static void test_damaged_mirror(void **state)
     open_client(&c, NOBODY, fix.port, NULL);
     struct descriptor blob = give_blob("bad/library/busybox", 3000, 9);
     (void)give_blob("good/library/busybox", 3000, 9);
-    struct registry_opts o = { .http = c.http, .auth = c.auth, .no_mirror_fallback = true };
-    struct registry *r = NULL;
-    char *save = NULL;
-    for (char *m = strtok_r(mirrors, ",", &save); m; m = strtok_r(NULL, ",", &save))
-        strs_take(&o.mirrors, xasprintf("docker.io=http://%s", m));
-    no_error("registry", registry_new(&o, &r));
-    strs_release(&o.mirrors);
+    struct registry *r = mirrored(&c);
     struct err *e = pull_blob(r, &ref, &blob, &got);
     registry_free(r);
     no_error("from the next", e);
     assert_int_equal(got.len, 3000);
     assert_int_equal(fixture_count(&fix, "/bad/"), 1);
     assert_int_equal(fixture_count(&fix, "/good/"), 1);
+}
+
+/* What a mirror does not have comes from the next place, too. */
+static void test_mirror_without_it(void **state)
+{
+    AUTO(close_client) struct client c;
+    struct fetched_manifest m = { 0 };
+    struct digest d;
+    bool found = false;
+
+    (void)state;
+    reset("{}");
+    open_client(&c, NOBODY, fix.port, NULL);
+    struct ref there = ref_of(&c, "good/library/busybox", "1");
+    struct ref ref = { .domain = (char *)(uintptr_t) "docker.io",
+                       .path = (char *)(uintptr_t) "library/busybox",
+                       .tag = (char *)(uintptr_t) "1" };
+    no_error("put", registry_put_manifest(c.registry, &there, MEDIA_OCI_MANIFEST, "{}", 2, NULL, &d));
+    struct registry *r = mirrored(&c);
+    struct err *e = registry_get_manifest(r, &ref, &m, &found);
+    registry_free(r);
+    no_error("from the next", e);
+    assert_true(found);
+    assert_string_equal(m.text, "{}");
+    fetched_manifest_release(&m);
+    assert_int_equal(fixture_count(&fix, "GET /v2/bad/library/busybox/manifests/1"), 1);
 }
 
 /* A registry of another name, with a path in front; plain because it is written so. */
@@ -205,8 +237,13 @@ static void test_insecure_with_tls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pull),           cmocka_unit_test(test_damaged), cmocka_unit_test(test_mirrors),
-        cmocka_unit_test(test_damaged_mirror), cmocka_unit_test(test_map),     cmocka_unit_test(test_insecure_with_tls),
+        cmocka_unit_test(test_pull),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_mirrors),
+        cmocka_unit_test(test_damaged_mirror),
+        cmocka_unit_test(test_mirror_without_it),
+        cmocka_unit_test(test_map),
+        cmocka_unit_test(test_insecure_with_tls),
     };
 
     return cmocka_run_group_tests_name("registry_pull", tests, fixture_begin, fixture_end);
