@@ -51,13 +51,16 @@ static void init_curl(void)
 static struct err *load_roots(struct http *h)
 {
     const char *found = roots_find(); /* may be a piece of the environment, which may change */
+    AUTO_FREE char *beside = roots_beside();
 
     h->system_roots = found ? xstrdup(found) : NULL;
-    if (!h->ca_file)
+    if (!h->ca_file && !beside)
         return NULL;
     if (h->system_roots)
         err_free(roots_add_file(h->system_roots, &h->roots)); /* an empty bundle of the image is none */
-    return roots_add_file(h->ca_file, &h->roots);
+    if (beside)
+        TRY(roots_add_file(beside, &h->roots));
+    return h->ca_file ? roots_add_file(h->ca_file, &h->roots) : NULL;
 }
 
 struct err *http_new(const struct http_opts *opts, struct http **ret)

@@ -44,6 +44,7 @@ struct transfer {
     char *url;              /* of this exchange; owned */
     struct http_response r; /* of this exchange */
     size_t header_bytes;
+    long proxy_status; /* what a proxy answered to CONNECT; 0 = there was none */
     uint64_t sent;     /* bytes of the body given to curl */
     uint64_t received; /* bytes of the answer's body */
     int64_t window_ms; /* since when, and how many bytes were moved until then: to see what creeps */
@@ -67,6 +68,9 @@ bool transfer_may_retry(const struct transfer *t, CURLcode code);
 /* ---- roots.c ---- */
 /* The first well-known CA bundle that can be read, or NULL. */
 const char *roots_find(void);
+/* A bundle of that name in the program's own directory, for images that bring none, or NULL. The caller frees. */
+#define ROOTS_BESIDE "ca-certificates.crt"
+char *roots_beside(void);
 MUST_USE struct err *roots_add_file(const char *path, struct buf *out);
 
 /* ---- url.c ---- */

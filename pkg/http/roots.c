@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* The static program has no built-in path: every family of distributions keeps its bundle elsewhere. */
@@ -23,6 +24,19 @@ const char *roots_find(void)
         if (access(bundles[i], R_OK) == 0)
             return bundles[i];
     return NULL;
+}
+
+char *roots_beside(void)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+    if (n <= 0)
+        return NULL;
+    path[n] = '\0';
+    char *slash = strrchr(path, '/');
+    AUTO_FREE char *own = slash ? xasprintf("%.*s/" ROOTS_BESIDE, (int)(slash - path), path) : NULL;
+    return own && access(own, R_OK) == 0 ? steal(&own) : NULL;
 }
 
 static struct err *read_whole(FILE *f, const char *path, struct buf *out)

@@ -469,6 +469,8 @@ struct err *transfer_exchange(struct transfer *t, CURLcode *ret_code)
         curl_multi_add_handle(t->worker->multi, t->worker->easy);
         e = run(t, &code);
         t->r.status = (int)status_of(t);
+        t->proxy_status = 0;
+        curl_easy_getinfo(t->worker->easy, CURLINFO_HTTP_CONNECTCODE, &t->proxy_status);
         curl_multi_remove_handle(t->worker->multi, t->worker->easy);
     }
     free_headers(headers);
@@ -487,11 +489,25 @@ struct err *transfer_exchange(struct transfer *t, CURLcode *ret_code)
 
 /* ---- failures ---- */
 
+/* A proxy that refuses us, and not because it cannot do otherwise just now. */
+static bool refused_by_proxy(const struct transfer *t)
+{
+    return t->proxy_status >= 400 && t->proxy_status < 500 && t->proxy_status != 408 && t->proxy_status != 429;
+}
+
+/* The server said in TLS why it does not want us. In TLS 1.3 that comes after the handshake. */
+static bool refused_by_tls(const struct transfer *t)
+{
+    return strstr(t->worker->error, "SSL") && strstr(t->worker->error, " alert ");
+}
+
 bool transfer_may_retry(const struct transfer *t, CURLcode code)
 {
+    if (refused_by_proxy(t) || refused_by_tls(t))
+        return false;
     switch ((int)code) {
     case CURLE_SSL_CONNECT_ERROR: /* a reset in the handshake, but not a server that speaks something else */
-        return !strstr(t->worker->error, "wrong version number") && !strstr(t->worker->error, "alert");
+        return !strstr(t->worker->error, "wrong version number");
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
@@ -510,6 +526,13 @@ bool transfer_may_retry(const struct transfer *t, CURLcode code)
 
 static const char *hint_of(const struct transfer *t, CURLcode code)
 {
+    if (t->proxy_status == 407)
+        return "The proxy wants a user and a password, or others: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, "
+               "percent-encoded.";
+    if (refused_by_proxy(t))
+        return "The proxy does not let this pod reach that host: allow it there, or name the host in NO_PROXY.";
+    if (refused_by_tls(t) && strstr(t->worker->error, "certificate"))
+        return "The server wants a client certificate, or another one: give its certificate and key for that host.";
     switch ((int)code) {
     case CURLE_COULDNT_RESOLVE_HOST:
         return "Check the host's name, and that the pod may ask its DNS server.";

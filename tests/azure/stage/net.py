@@ -19,14 +19,14 @@ def enter(folder, address, names, more):
     replace(folder, "/etc/nsswitch.conf", "hosts: files dns\n")
 
 
-def hosts(address, names):
-    return "127.0.0.1 localhost\n" + "".join("%s %s\n" % (address, n) for n in names)
+def hosts(address, names, elsewhere=None):
+    return "127.0.0.1 localhost\n" + "".join("%s %s\n" % ((elsewhere or {}).get(n, address), n) for n in names)
 
 
-def move(address, names):
-    """From now on the names are of that address."""
+def move(address, names, elsewhere=None):
+    """From now on the names are of that address, but for those that `elsewhere` gives another."""
     with open("/etc/hosts", "w") as f:
-        f.write(hosts(address, names))
+        f.write(hosts(address, names, elsewhere))
 
 
 def replace(folder, path, text):

@@ -43,6 +43,9 @@ class Runner:
         os.chown(path, UID, UID)
         return path
 
+    def disown(self, path):
+        os.unlink(os.path.join(self.folder, path))
+
     def run(self, env, dockerfile="FROM scratch\nCOPY f /f\n", files=None, after=None, seconds=SECONDS, keep=None):
         """after(process): called once it runs. keep: a file of `out` whose bytes are in self.kept afterwards."""
         home = tempfile.mkdtemp(dir=self.folder)
