@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "build/build.h"
+#include "build/mount_stash.h"
 #include "epoch.h"
 #include "inputs.h"
 #include "lint.h"
@@ -271,6 +272,7 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     const struct progress progress = progress_make(&c->printer);
     AUTO(wire_remote_free) struct wire_remote *remote = NULL;
     AUTO(cache_free) struct cache *cache = NULL;
+    AUTO(wire_mounts_free) struct wire_mounts *mounts = NULL;
     AUTO_FREE char *scope = cache_scope(c->s);
     AUTO(product_free) struct product *p = NULL;
 
@@ -296,13 +298,18 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     wire_run_opts(c->run, &o);
     TRY(wire_cache(c->s, registry, &progress, c->started_s, &cache));
     wire_cache_opts(c->s, cache, scope, &o);
+    TRY(wire_mounts(c->s, registry, &o, c->started_s, &mounts));
+    o.mounts = wire_mounts_get(mounts);
     if (c->only_plan)
         return plan_show(&o, (const struct plan *const *)c->plans, c->n_plans);
     TRY(check_target(c));
     struct err *e = product_make(&o, (const struct plan *const *)c->plans, c->n_plans, &p);
     if (e && cache && (err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT))
         finish_cache(c, cache);
-    return e ? e : deliver(c, p);
+    if (!e)
+        e = deliver(c, p);
+    mount_stash_save(o.mounts); /* also of a build that failed: of the RUNs that ended well */
+    return e;
 }
 
 /* Emulators of our own, as long as *ret_fd is open. */

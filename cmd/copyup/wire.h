@@ -48,6 +48,14 @@ MUST_USE struct err *wire_cache(const struct settings *s, struct registry *regis
 /* scope: as build_opts has it; borrowed, as is the cache. */
 void wire_cache_opts(const struct settings *s, struct cache *c, const char *scope, struct build_opts *o);
 
+/* What keeps cache mounts in the cache's repository; *ret NULL: nothing does. All but s must outlive it. */
+struct wire_mounts;
+MUST_USE struct err *wire_mounts(const struct settings *s, struct registry *registry, const struct build_opts *o,
+                                 int64_t now_s, struct wire_mounts **ret);
+struct mount_stash *wire_mounts_get(const struct wire_mounts *m); /* borrowed; NULL for NULL */
+void wire_mounts_free(struct wire_mounts *m);
+DEFINE_CLEANUP(struct wire_mounts *, wire_mounts_free);
+
 /* Where the Azure portal shows the registry, if the settings ask for it; else NULL. The caller frees. */
 MUST_USE struct err *wire_portal_url(const struct wire_net *n, const struct settings *s, char **ret_url);
 /* Digest files, artifact file, output variables. changed: as struct report has it. */

@@ -1,5 +1,8 @@
 /* wire_cache.c - the settings' cache. */
+#include "build/mount_stash.h"
 #include "wire.h"
+
+#include <string.h>
 
 static void warn(void *ctx, const char *text)
 {
@@ -56,4 +59,59 @@ void wire_cache_opts(const struct settings *s, struct cache *c, const char *scop
     o->cache_runs = s->cache_runs;
     o->cache_copies = s->cache_copies;
     o->cache_scope = scope;
+}
+
+/* ---- cache mounts ---- */
+
+struct wire_mounts {
+    struct ref repo;
+    struct platform platform;
+    struct mount_stash *stash;
+};
+
+static struct err *make_mounts(const struct settings *s, struct registry *registry, const struct build_opts *b,
+                               int64_t now_s, struct wire_mounts *m)
+{
+    m->platform = platform_host();
+    TRY(err_set_kind(ref_parse(s->cache_repo, &m->repo), ERR_SETTING));
+    const struct stash_opts o = { .registry = registry,
+                                  .repo = &m->repo,
+                                  .platform = &m->platform,
+                                  .scratch_dir = store_build_dir(b->store),
+                                  .owners = b->sandbox->owners,
+                                  .max_bytes = (uint64_t)s->cache_mount_bytes,
+                                  .threads = limits_threads(b->limits),
+                                  .transfers = transfer_threads(b->limits),
+                                  .now_s = now_s,
+                                  .cancel = b->cancel };
+
+    m->stash = mount_stash_new(&o, b->progress);
+    return NULL;
+}
+
+struct err *wire_mounts(const struct settings *s, struct registry *registry, const struct build_opts *o, int64_t now_s,
+                        struct wire_mounts **ret)
+{
+    AUTO(wire_mounts_free) struct wire_mounts *m = NULL;
+
+    if (!s->cache_repo || strcmp(s->cache_mounts, "registry") != 0)
+        return NULL;
+    m = xcalloc(1, sizeof(*m));
+    TRY(make_mounts(s, registry, o, now_s, m));
+    *ret = steal(&m);
+    return NULL;
+}
+
+struct mount_stash *wire_mounts_get(const struct wire_mounts *m)
+{
+    return m ? m->stash : NULL;
+}
+
+void wire_mounts_free(struct wire_mounts *m)
+{
+    if (!m)
+        return;
+    mount_stash_free(m->stash);
+    ref_release(&m->repo);
+    free(m);
 }

@@ -52,6 +52,12 @@
 #define LIMIT_SECRETS          1000                /* secrets of one build */
 #define LIMIT_PRIVATE_CACHES   1000                /* private cache mounts of one id at once */
 
+/* Cache mounts in a registry: the contents of one. */
+#define LIMIT_STASH_ENTRIES     200000             /* files, directories and symlinks */
+#define LIMIT_STASH_CHUNKS      400000             /* pieces of files */
+#define LIMIT_STASH_NAMES_BYTES (16 * 1024 * 1024) /* of all names */
+#define LIMIT_STASH_INDEX_BYTES (64 * 1024 * 1024) /* the list of all that, compressed */
+
 /* Git repositories. */
 #define LIMIT_GIT_PACKET_BYTES  65520              /* one packet of git's protocol, with its length */
 #define LIMIT_GIT_CAPABILITIES  200                /* what a git server says that it can do */

@@ -53,6 +53,7 @@ struct build_opts {          /* all borrowed */
     const struct sandbox *sandbox;
     struct cache *cache;           /* layers of earlier builds; NULL: none. Must outlive the product */
     bool cache_copies, cache_runs; /* it is used for COPY, ADD and WORKDIR; for RUN */
+    struct mount_stash *mounts;    /* where cache mounts are kept beside the state directory; NULL: nowhere */
     const char *cache_scope;       /* what is built, in a word: misses are explained by an earlier build of the same */
     const struct progress *progress;
     const struct limits *limits;
@@ -133,6 +134,9 @@ struct push_stats {
     bool unchanged; /* the image was in the repository already: at most tags were set */
 };
 void product_get_pushed(const struct product *p, struct push_stats *ret_stats);
+
+/* How many transfers or unpackings run at once under the pod's limits. */
+int transfer_threads(const struct limits *limits);
 
 struct push_target { /* all borrowed */
     struct registry *registry;

@@ -168,6 +168,8 @@ MUST_USE struct err *run_mounts_new(struct build *b, const struct step *step, st
 const struct run_mount *run_mounts_list(const struct run_mounts *m, size_t *ret_n); /* borrowed */
 /* Sets the secrets that are variables. */
 void run_mounts_env(const struct run_mounts *m, struct strs *env);
+/* The RUN has ended well: what its cache mounts hold is worth being saved. */
+void run_mounts_keep(const struct run_mounts *m);
 void run_mounts_free(struct run_mounts *m);
 DEFINE_CLEANUP(struct run_mounts *, run_mounts_free);
 
@@ -244,8 +246,6 @@ const char *image_media(const struct build *b); /* the media type of its manifes
 
 /* Calls work(ctx, i) for i in 0..n-1 on up to `threads` threads; gives the first error and starts no more after one. */
 MUST_USE struct err *in_parallel(int threads, size_t n, struct err *(*work)(void *ctx, size_t i), void *ctx);
-/* How many transfers or unpackings run at once under the pod's limits. */
-int transfer_threads(const struct limits *limits);
 
 /* deliver.c: what goes to a repository. */
 struct delivery_blob {

@@ -1,6 +1,7 @@
 /* run_mounts.c - RUN --mount: each mount of the plan becomes a path, a size or bytes for the sandbox. */
 #include "base/limits.h"
 #include "build/build_priv.h"
+#include "build/mount_stash.h"
 #include "store/cache_dir.h"
 #include "sys/file.h"
 #include "sys/path.h"
@@ -18,6 +19,8 @@ struct held {
     char *path, *file; /* file: a copy that is removed */
     struct cover *cover;
     struct cache_dir *cache;
+    struct digest cache_key;
+    const char *cache_id; /* borrowed from the plan */
     struct agent_server *agent;
 };
 
@@ -191,6 +194,7 @@ static struct err *cache_key(struct run_mounts *m, const struct step_mount *sm, 
 struct filling {
     struct run_mounts *m;
     const struct step_mount *sm;
+    const struct digest *key;
 };
 
 static struct err *fill_from(const struct filling *f, const char *dir)
@@ -223,10 +227,15 @@ static struct err *own_dir(const struct filling *f, const char *dir)
                : NULL;
 }
 
-static struct err *fill_cache(void *ctx, const char *dir)
+static struct err *fill_cache(void *ctx, const char *dir, const char *path)
 {
     const struct filling *f = ctx;
+    const struct stashed_mount mount = { f->sm->id, f->key, path };
+    bool found;
 
+    TRY(mount_stash_restore(f->m->b->o.mounts, &mount, dir, &found));
+    if (found)
+        return NULL;
     if (f->sm->from.kind != PLAN_SOURCE_SCRATCH)
         return fill_from(f, dir);
     return own_dir(f, dir);
@@ -262,7 +271,7 @@ static struct err *mount_cache(struct run_mounts *m, const struct step_mount *sm
     static const enum cache_sharing sharing[] = {
         [DF_SHARING_SHARED] = CACHE_SHARED, [DF_SHARING_PRIVATE] = CACHE_PRIVATE, [DF_SHARING_LOCKED] = CACHE_LOCKED
     };
-    struct filling f = { m, sm };
+    struct filling f = { .m = m, .sm = sm };
     struct cache_dir_spec spec = { .space = m->b->o.sandbox->rung,
                                    .sharing = sharing[sm->m.sharing],
                                    .fill = fill_cache,
@@ -273,8 +282,12 @@ static struct err *mount_cache(struct run_mounts *m, const struct step_mount *sm
     AUTO_FREE char *place = NULL, *path = NULL;
 
     TRY(cache_key(m, sm, &spec.key));
+    f.key = &spec.key;
     TRY(cache_dir_open(m->b->o.store, &spec, &cache));
-    hold(m)->cache = cache;
+    struct held *h = hold(m);
+    h->cache = cache;
+    h->cache_key = spec.key;
+    h->cache_id = sm->id;
     place = realpath(cache_dir_path(cache), NULL);
     if (!place)
         return err_sys(errno, "cannot find '%s'", cache_dir_path(cache));
@@ -411,6 +424,18 @@ struct err *run_mounts_new(struct build *b, const struct step *step, struct run_
         mount_script(m, step);
     *ret = steal(&m);
     return NULL;
+}
+
+void run_mounts_keep(const struct run_mounts *m)
+{
+    for (size_t i = 0; i < m->held.n; i++) {
+        const struct held *h = &m->held.items[i];
+
+        if (!h->cache)
+            continue;
+        const struct stashed_mount mount = { h->cache_id, &h->cache_key, cache_dir_path(h->cache) };
+        mount_stash_add(m->b->o.mounts, &mount);
+    }
 }
 
 const struct run_mount *run_mounts_list(const struct run_mounts *m, size_t *ret_n)

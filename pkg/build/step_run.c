@@ -116,6 +116,8 @@ struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, co
     if (!e)
         e = run_command(b, st, step, root, &user, mounts);
     user_ids_release(&user);
+    if (!e)
+        run_mounts_keep(mounts);
     if (e) {
         rootfs_abort(r);
         return e;

@@ -123,9 +123,13 @@ void settings_check_cache(struct reading *r)
         s->cache_ttl_h = 336;
     if (!reading_origin(r, "PLUGIN_ENABLE_CACHE"))
         s->enable_cache = s->cache_from.n || s->import_cache.n || s->cache_to || s->export_cache.n;
-    choose_repository(r, asked);
+    const bool mounts = s->cache_mounts && strcmp(s->cache_mounts, "registry") == 0;
+    choose_repository(r, asked || mounts);
     choose_sources(r);
-    if (!s->enable_cache && s->cache_repo && !reading_origin(r, "PLUGIN_ENABLE_CACHE"))
+    if (mounts && !s->cache_repo)
+        strs_add(&s->notes,
+                 "PLUGIN_CACHE_MOUNTS=registry has no effect: neither PLUGIN_CACHE_REPO nor PLUGIN_REPO is set");
+    if (!s->enable_cache && !mounts && s->cache_repo && !reading_origin(r, "PLUGIN_ENABLE_CACHE"))
         strs_add(&s->notes, "PLUGIN_CACHE_REPO is not used: PLUGIN_ENABLE_CACHE is not true");
     if (asked && !s->cache_repo && !s->cache_from.n)
         strs_add(&s->notes, "PLUGIN_ENABLE_CACHE has no effect: neither PLUGIN_CACHE_REPO nor PLUGIN_REPO is set");

@@ -18,6 +18,8 @@ static const char *type_text(const struct setting *row)
         return "number";
     case SETTING_DURATION:
         return "time";
+    case SETTING_SIZE:
+        return "size";
     case SETTING_SECRET:
         return "secret";
     case SETTING_CHOICE:

@@ -114,6 +114,8 @@ static struct err *store(const struct setting *row, const char *name, const char
         return value_duration(value, to)
                    ? NULL
                    : wrong(name, value, "a time such as 1h30m, 90s or 2d, or a number of seconds");
+    case SETTING_SIZE:
+        return value_size(value, to) ? NULL : wrong(name, value, "a number of bytes, or one with K, M, G or T");
     case SETTING_CHOICE:
         if (!is_choice(row->choices, value))
             return wrong(name, value, "one of: %s", row->choices);

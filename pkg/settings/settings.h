@@ -93,6 +93,8 @@ struct settings {
     struct strs cache_from; /* to read: the same, without those that are cache_repo */
     int64_t cache_ttl_h;
     bool no_cache, cache_copies, cache_runs;
+    char *cache_mounts;        /* "local" or "registry" */
+    int64_t cache_mount_bytes; /* of each that is kept in the registry */
     /* outputs */
     bool skip_existing_tags;
     bool no_push, push_only; /* no_push also when no repository is named */

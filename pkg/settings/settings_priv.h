@@ -13,6 +13,7 @@ enum setting_type {
     SETTING_BOOL,
     SETTING_INT,
     SETTING_DURATION,
+    SETTING_SIZE, /* bytes */
     SETTING_SECRET,
     SETTING_CHOICE
 };

@@ -9,6 +9,7 @@
 #define SEMICOLONS    .type = SETTING_SEMICOLONS
 #define BOOL          .type = SETTING_BOOL
 #define DURATION      .type = SETTING_DURATION
+#define SIZE          .type = SETTING_SIZE
 #define SECRET        .type = SETTING_SECRET
 #define INT(lo, hi)   .type = SETTING_INT, .min = (lo), .max = (hi)
 #define CHOICE(words) .type = SETTING_CHOICE, .choices = (words)
@@ -257,6 +258,13 @@ const struct setting settings_table[] = {
       HELP("Use the cache for the layers of COPY, ADD and WORKDIR.") },
     { NAMES("PLUGIN_NO_CACHE"), BOOL, PLACE(no_cache), DEFAULT("false"),
       HELP("Execute every step; the cache is written anew.") },
+    { NAMES("PLUGIN_CACHE_MOUNTS"), CHOICE("local registry"), PLACE(cache_mounts), DEFAULT("local"),
+      HELP(
+          "Where RUN --mount=type=cache keeps its files: in the state directory alone, or in the cache's repository as "
+          "well, so that they survive the pod.") },
+    { NAMES("PLUGIN_CACHE_MOUNTS_SIZE"), SIZE, PLACE(cache_mount_bytes), DEFAULT("5G"),
+      HELP("How much of one such mount is kept in the repository: bytes, or a number with K, M, G or T. What was not "
+           "used for the longest time is left out.") },
     { NAMES("PLUGIN_CACHE_DIR"), TEXT, NO_PLACE, HELP("A directory with base images."), NOTHING(WHY_CACHE_DIR) },
     { NAMES("PLUGIN_COMPRESSED_CACHING"), BOOL, NO_PLACE, HELP("Compress cached layers in memory."),
       NOTHING("no layer is ever held in memory") },

@@ -99,6 +99,31 @@ static int64_t duration_unit(const char **s)
     return 0;
 }
 
+bool value_size(const char *text, int64_t *ret_bytes)
+{
+    static const char units[] = "KMGT";
+    const char *s = text + strspn(text, " "), *start = s;
+    int64_t n = 0;
+    int shift = 0;
+
+    for (; isdigit((unsigned char)*s); s++) {
+        if (n > (INT64_MAX - 9) / 10)
+            return false;
+        n = n * 10 + (*s - '0');
+    }
+    if (s == start)
+        return false;
+    const char *unit = *s ? strchr(units, toupper((unsigned char)*s)) : NULL;
+    if (unit) {
+        shift = 10 * (int)(unit - units + 1);
+        s += s[1] == 'i' && s[2] == 'B' ? 3 : s[1] == 'B' || s[1] == 'b' ? 2 : 1;
+    }
+    if (s[strspn(s, " ")] || n > INT64_MAX >> shift)
+        return false;
+    *ret_bytes = n << shift;
+    return true;
+}
+
 bool value_duration(const char *text, int64_t *ret_ms)
 {
     const int64_t most = 3650LL * 86400000;

@@ -14,6 +14,8 @@ bool value_bool(const char *text, bool *ret);
 bool value_int(const char *text, int64_t *ret);
 /* "1h30m", "90s", "1w2d", "250ms"; a plain number is seconds. Result in milliseconds, at most ten years. */
 bool value_duration(const char *text, int64_t *ret_ms);
+/* Bytes: "1048576", "512M", "2G"; K, M, G and T are powers of 1024, a B or iB may follow. */
+bool value_size(const char *text, int64_t *ret_bytes);
 /* The pieces between separators, blanks around them removed, empty ones left out; added to list. */
 void value_list(const char *text, const char *separators, struct strs *list);
 

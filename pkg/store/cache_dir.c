@@ -55,7 +55,7 @@ static struct err *make_dir(struct store *s, const struct cache_dir_spec *spec, 
 
     if (mkdir(made, 0755) < 0 || chmod(made, 0755) < 0)
         return err_set_kind(err_sys(errno, "cannot make directory '%s'", made), ERR_DISK);
-    struct err *e = spec->fill ? spec->fill(spec->ctx, made) : NULL;
+    struct err *e = spec->fill ? spec->fill(spec->ctx, made, path) : NULL;
     if (!e && rename(made, path) < 0)
         e = err_set_kind(err_sys(errno, "cannot make directory '%s'", path), ERR_DISK);
     if (e)
@@ -106,6 +106,18 @@ struct err *cache_dir_open(struct store *s, const struct cache_dir_spec *spec, s
         return err_new(ERR_DISK, "%d private caches of one id are in use at once", LIMIT_PRIVATE_CACHES);
     *ret = c;
     return NULL;
+}
+
+struct cache_dir *cache_dir_try(const char *path)
+{
+    AUTO(cache_dir_close) struct cache_dir *c = xcalloc(1, sizeof(*c));
+
+    c->lock_fd = -1;
+    c->path = xstrdup(path);
+    struct err *e = open_lock(path, &c->lock_fd);
+    const bool locked = !e && try_lock(c->lock_fd, F_RDLCK) && access(path, F_OK) == 0;
+    err_free(e);
+    return locked ? steal(&c) : NULL;
 }
 
 const char *cache_dir_path(const struct cache_dir *c)

@@ -210,6 +210,7 @@ static const struct {
       TEXT(cache_repo),
       "shop.azurecr.io/cache" },
     { "cache repository without", { REPO, "PLUGIN_CACHE_REPO=cache" }, TEXT(cache_repo), "shop.azurecr.io/cache" },
+    { "cache for mounts", { REPO, "PLUGIN_CACHE_MOUNTS=registry" }, TEXT(cache_repo), "shop.azurecr.io/app/cache" },
     { "cache beside the image", { REPO, "PLUGIN_ENABLE_CACHE=true" }, TEXT(cache_repo), "shop.azurecr.io/app/cache" },
     { "cache repository of buildx",
       { REPO, "PLUGIN_CACHE_TO=type=registry,ref=shop.azurecr.io/c:t,mode=max" },

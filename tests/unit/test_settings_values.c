@@ -131,6 +131,35 @@ static void test_duration(void **state)
     }
 }
 
+static const struct {
+    const char *text;
+    int64_t want;
+} sizes[] = {
+    { "0", 0 },          { "12", 12 },
+    { " 12 ", 12 },      { "1K", 1024 },
+    { "1k", 1024 },      { "2M", 2 << 20 },
+    { "5G", 5LL << 30 }, { "1T", 1LL << 40 },
+    { "1GB", 1 << 30 },  { "1GiB", 1 << 30 },
+    { "1mb", 1 << 20 },  { "8388607T", 8388607LL << 40 },
+    { "8388608T", BAD }, { "", BAD },
+    { "G", BAD },        { "-1", BAD },
+    { "1.5G", BAD },     { "1X", BAD },
+    { "1Gi", BAD },      { "1B", BAD },
+    { "1 G", BAD },      { "99999999999999999999", BAD },
+};
+
+static void test_size(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        int64_t n = BAD;
+        bool ok = value_size(sizes[i].text, &n);
+
+        if (ok != (sizes[i].want != BAD) || n != sizes[i].want)
+            fail_msg("'%s' gives %lld", sizes[i].text, (long long)n);
+    }
+}
+
 static char *joined(const struct strs *l)
 {
     struct buf b = BUF_INIT;
@@ -259,9 +288,9 @@ static void test_applies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bool),    cmocka_unit_test(test_int),    cmocka_unit_test(test_duration),
-        cmocka_unit_test(test_list),    cmocka_unit_test(test_expand), cmocka_unit_test(test_automatic),
-        cmocka_unit_test(test_applies),
+        cmocka_unit_test(test_bool),      cmocka_unit_test(test_int),     cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_size),      cmocka_unit_test(test_list),    cmocka_unit_test(test_expand),
+        cmocka_unit_test(test_automatic), cmocka_unit_test(test_applies),
     };
 
     return cmocka_run_group_tests_name("settings_values", tests, NULL, NULL);
