@@ -231,7 +231,9 @@ static bool attach(struct recorder *r, int socket_fd)
 
 static _Noreturn void supervise(const struct orders *o, int proc_fd, int socket_fd)
 {
-    struct recorder r = { .level = o->record, .proc_fd = proc_fd, .listener_fd = -1, .root_fd = -1 };
+    struct recorder r = {
+        .level = o->record, .proc_fd = proc_fd, .listener_fd = -1, .root_fd = -1, .fresh_proc = o->fresh_proc
+    };
     struct numbers *numbers = xcalloc(1, sizeof(*numbers));
 
     if (!settle())

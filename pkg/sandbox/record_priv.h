@@ -269,6 +269,7 @@ struct pending {
 struct recorder {
     enum record_level level;
     int proc_fd, listener_fd, root_fd;
+    bool fresh_proc;  /* the RUN has a pid namespace of its own */
     bool elsewhere;   /* our root directory is not the RUN's for now */
     bool all_initial; /* no process has a mark yet */
     bool no_pidfds;   /* the pod refuses pidfd_getfd(2) */

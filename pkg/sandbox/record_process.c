@@ -23,8 +23,11 @@ static int run_proc(const struct call *c)
 /* Who a process of the RUN is; NULL: there is none of this number. */
 static const struct cred *cred_of(const struct call *c, int proc_fd, pid_t pid)
 {
+    static const struct cred of_init = { .uid = { 0 } }; /* our own process, whoever the RUN began as */
     uint32_t mark;
 
+    if (pid == 1 && c->r->fresh_proc)
+        return &of_init;
     return task_mark_in(c->r, proc_fd, pid, &mark) ? record_cred(c->r, mark) : NULL;
 }
 
