@@ -68,7 +68,8 @@ struct http_request {
 
 struct http_response {
     int status;
-    struct buf body;     /* kept body: all of it if 2xx, at most LIMIT_HTTP_ERROR_BODY_BYTES of an error */
+    struct buf body; /* kept body: all of it if 2xx, at most LIMIT_HTTP_ERROR_BODY_BYTES of an error, without secrets
+                        that the request carried */
     struct strs headers; /* "name: value", names lower-case, of the final answer */
     char *url;           /* where it came from in the end */
 };

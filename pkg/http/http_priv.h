@@ -65,6 +65,11 @@ MUST_USE struct err *transfer_exchange(struct transfer *t, CURLcode *ret_code);
 MUST_USE struct err *transfer_error(const struct transfer *t, CURLcode code);
 bool transfer_may_retry(const struct transfer *t, CURLcode code);
 
+/* ---- scrub.c ---- */
+/* Takes what the request carried of secrets (authorisation, keys in headers, signatures in the URL, fields of a form)
+ * out of the answer's body, which is an error's text. */
+void scrub_answer(struct transfer *t);
+
 /* ---- roots.c ---- */
 /* The first well-known CA bundle that can be read, or NULL. */
 const char *roots_find(void);

@@ -478,6 +478,8 @@ struct err *transfer_exchange(struct transfer *t, CURLcode *ret_code)
         e = steal(&t->error);
     if (!e && t->truncated && code == CURLE_WRITE_ERROR)
         code = CURLE_OK; /* enough of an error's text was read */
+    if (t->r.status < 200 || t->r.status >= 300)
+        scrub_answer(t);
     trace(t, code, started_ms);
     TRY(e);
     if (t->delivered && t->r.status == 206)
@@ -495,6 +497,12 @@ static bool refused_by_proxy(const struct transfer *t)
     return t->proxy_status >= 400 && t->proxy_status < 500 && t->proxy_status != 408 && t->proxy_status != 429;
 }
 
+/* curl's text goes on with the proxy's URL, and its password in it. */
+static bool is_bad_proxy(const struct transfer *t)
+{
+    return strstr(t->worker->error, "nsupported proxy") != NULL;
+}
+
 /* The server said in TLS why it does not want us. In TLS 1.3 that comes after the handshake. */
 static bool refused_by_tls(const struct transfer *t)
 {
@@ -503,7 +511,7 @@ static bool refused_by_tls(const struct transfer *t)
 
 bool transfer_may_retry(const struct transfer *t, CURLcode code)
 {
-    if (refused_by_proxy(t) || refused_by_tls(t))
+    if (refused_by_proxy(t) || refused_by_tls(t) || is_bad_proxy(t))
         return false;
     switch ((int)code) {
     case CURLE_SSL_CONNECT_ERROR: /* a reset in the handshake, but not a server that speaks something else */
@@ -526,6 +534,8 @@ bool transfer_may_retry(const struct transfer *t, CURLcode code)
 
 static const char *hint_of(const struct transfer *t, CURLcode code)
 {
+    if (is_bad_proxy(t))
+        return "Write HTTPS_PROXY, HTTP_PROXY or ALL_PROXY as http://[USER:PASSWORD@]HOST:PORT, percent-encoded.";
     if (t->proxy_status == 407)
         return "The proxy wants a user and a password, or others: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, "
                "percent-encoded.";
@@ -566,6 +576,8 @@ static struct err *reason_of(const struct transfer *t, CURLcode code)
 
     if (code == CURLE_OPERATION_TIMEDOUT && !t->worker->error[0])
         return err_new(ERR_NETWORK, "no byte came or went for %d s", stall_timeout_ms(t) / 1000);
+    if (is_bad_proxy(t))
+        return err_new(ERR_SETTING, "the proxy's address is of no form that is known");
     if (code == CURLE_PEER_FAILED_VERIFICATION)
         return err_new(ERR_NETWORK, "the server's TLS certificate cannot be trusted: %s", text);
     return err_new(ERR_NETWORK, "%s", text);

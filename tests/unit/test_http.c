@@ -533,6 +533,50 @@ static void test_proxy(void **state)
     unsetenv("HTTP_PROXY");
 }
 
+/* What an error's text repeats of the request. In `says`, ' is ". */
+static const struct {
+    const char *name, *authorization, *header, *query, *form, *says, *want;
+} echoes[] = {
+    { "bearer", "Bearer abc.def-1", NULL, "", NULL, "no abc.def-1, and no Bearer abc.def-1.",
+      "no ***, and no Bearer ***." },
+    { "basic", "Basic dTpwYSJzcw==", NULL, "", NULL, "dTpwYSJzcw== is u and pa\\\\\\'ss", "*** is u and ***" },
+    { "a key", NULL, "X-Key: 1234567", "", NULL, "your 1234567", "your ***" },
+    { "no key", NULL, "Accept: text/plain", "", NULL, "not text/plain", "not text/plain" },
+    { "signature", NULL, NULL, "?se=1&sig=abcdefghijklmnop%2Fq", NULL,
+      "se=1&sig=abcdefghijklmnop%2Fq, abcdefghijklmnop/q", "se=1&sig=***, ***" },
+    { "form", NULL, NULL, "", "grant_type=password&client_secret=a%2Bbcd&scope=all", "password a%2Bbcd a+bcd all",
+      "password *** *** all" },
+    { "short", "Bearer a", NULL, "", NULL, "a bad token", "a bad token" },
+};
+
+static void test_echoes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(echoes) / sizeof(echoes[0]); i++) {
+        AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 0 });
+        AUTO_FREE char *url = xasprintf("http://127.0.0.1:%d/x%s", fix.port, echoes[i].query);
+        AUTO_FREE char *set = xasprintf("{'rules':[{'match':'x','status':400,'body':'%s'}]}", echoes[i].says);
+        AUTO(buf_release) struct buf form = BUF_INIT;
+        struct http_request rq = {
+            .method = "GET", .url = url, .body_fd = -1, .authorization = echoes[i].authorization
+        };
+        AUTO(http_response_release) struct http_response a = { 0 };
+
+        fixture_set(&fix, set);
+        if (echoes[i].header)
+            strs_add(&rq.headers, echoes[i].header);
+        if (echoes[i].form) {
+            buf_puts(&form, echoes[i].form);
+            no_error(http_post_form(h, url, &form, false, &a));
+        } else {
+            no_error(http_perform(h, &rq, &a));
+        }
+        strs_release(&rq.headers);
+        if (strcmp(buf_str(&a.body), echoes[i].want) != 0)
+            fail_msg("%s: %s", echoes[i].name, buf_str(&a.body));
+    }
+}
+
 static void *many(void *ctx)
 {
     struct http *h = ctx;
@@ -599,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_bounds), cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
         cmocka_unit_test(test_cancel), cmocka_unit_test(test_stall),       cmocka_unit_test(test_unreachable),
         cmocka_unit_test(test_tls),    cmocka_unit_test(test_proxy),       cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_echoes),
     };
 
     return cmocka_run_group_tests_name("http", tests, start, stop);

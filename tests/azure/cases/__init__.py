@@ -1,5 +1,5 @@
 """The tests, by what they are about. Each module has run(suite)."""
-from . import faults, http2, identities, network, places, refusals, transfers
+from . import echoes, faults, http2, identities, network, places, refusals, transfers
 
 SECRETS_AT_LEAST = 30
 
@@ -14,7 +14,7 @@ def no_leaks(suite):
 
 
 def run_all(suite):
-    for module in (identities, refusals, places, network, transfers, http2, faults):
+    for module in (identities, refusals, echoes, places, network, transfers, http2, faults):
         module.run(suite)
     no_leaks(suite)
     suite.say("the fixture itself is sound", suite.world.broken)

@@ -57,6 +57,8 @@ def proxies(suite):
     judge(suite, "proxy: no_proxy is a star", with_secret(HTTPS_PROXY=nobody, no_proxy="*"), dockerfile=base)
     judge(suite, "proxy: NO_PROXY has the registries", with_secret(fresh, HTTPS_PROXY=url, NO_PROXY="azurecr.io,.windows.net"), dockerfile=base, check=only(LOGIN))
     judge(suite, "proxy: nobody answers there", with_secret(HTTPS_PROXY=nobody), NETWORK, [proxy.ADDRESS])
+    for bad in ("foo://user:proxy-p%%40ss@%s:1", "http://us er:proxy-p%%40ss@%s:1x"):
+        judge(suite, "proxy: written as " + bad[:5], with_secret(fresh, HTTPS_PROXY=bad % proxy.ADDRESS), SETTING, ["the proxy's address is of no form", "hint: Write HTTPS_PROXY"])
     p.stop()
 
 
