@@ -23,17 +23,22 @@ static bool try_lock(int fd, short type)
     return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
+static struct err *pause_a_little(const struct cache_dir_spec *spec)
+{
+    struct pollfd stop = { cancel_fd(spec->cancel), POLLIN, 0 };
+
+    (void)poll(&stop, 1, WAIT_MS);
+    return cancel_check(spec->cancel);
+}
+
 static struct err *lock_wait(const struct cache_dir_spec *spec, int fd, short type)
 {
     for (bool told = false; !try_lock(fd, type); told = true) {
-        struct pollfd stop = { cancel_fd(spec->cancel), POLLIN, 0 };
-
         if (errno != EAGAIN && errno != EACCES)
             return err_set_kind(err_sys(errno, "cannot lock a cache directory"), ERR_DISK);
         if (!told && spec->waiting)
             spec->waiting(spec->ctx);
-        (void)poll(&stop, 1, WAIT_MS);
-        TRY(cancel_check(spec->cancel));
+        TRY(pause_a_little(spec));
     }
     return NULL;
 }
@@ -63,16 +68,32 @@ static struct err *make_dir(struct store *s, const struct cache_dir_spec *spec, 
     return e;
 }
 
+/* Gets the lock that the mode asks for if the directory is there; else the lock of whoever makes it, *ret_make. Who
+ * waited for another one to make it must not go on waiting until that one is done with it. */
+static struct err *lock_what_is_there(const struct cache_dir_spec *spec, const struct cache_dir *c, short type,
+                                      bool *ret_make)
+{
+    for (*ret_make = false; !*ret_make;) {
+        TRY(lock_wait(spec, c->lock_fd, type));
+        if (access(c->path, F_OK) == 0)
+            return NULL;
+        (void)try_lock(c->lock_fd, F_UNLCK); /* two readers that both want to write would wait for each other */
+        *ret_make = try_lock(c->lock_fd, F_WRLCK);
+        if (!*ret_make)
+            TRY(pause_a_little(spec));
+    }
+    return NULL;
+}
+
 /* Whoever finds nothing makes it, and is alone meanwhile. */
 static struct err *lock_and_make(struct store *s, const struct cache_dir_spec *spec, struct cache_dir *c)
 {
     short type = spec->sharing == CACHE_SHARED ? F_RDLCK : F_WRLCK;
+    bool make;
 
-    TRY(lock_wait(spec, c->lock_fd, type));
-    if (access(c->path, F_OK) == 0)
+    TRY(lock_what_is_there(spec, c, type, &make));
+    if (!make)
         return NULL;
-    (void)try_lock(c->lock_fd, F_UNLCK); /* two readers that both want to write would wait for each other */
-    TRY(lock_wait(spec, c->lock_fd, F_WRLCK));
     if (access(c->path, F_OK) < 0)
         TRY(make_dir(s, spec, c->path));
     return lock_wait(spec, c->lock_fd, type);
