@@ -4,11 +4,15 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 struct cancel {
     atomic_int reason;
-    int fd;
+    const struct cancel *parent; /* may be NULL */
+    int event_fd;
+    int fd; /* what is polled: event_fd, or an epoll of that and the parent's */
 };
 
 struct err *cancel_new(struct cancel **ret_cancel)
@@ -18,8 +22,36 @@ struct err *cancel_new(struct cancel **ret_cancel)
     if (fd < 0)
         return err_sys(errno, "cannot make an event descriptor");
     struct cancel *c = xcalloc(1, sizeof(*c));
-    c->fd = fd;
+    c->event_fd = c->fd = fd;
     atomic_init(&c->reason, CANCEL_NONE);
+    *ret_cancel = c;
+    return NULL;
+}
+
+static bool watch(int epoll_fd, int fd)
+{
+    struct epoll_event e = { .events = EPOLLIN };
+
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0;
+}
+
+struct err *cancel_new_below(const struct cancel *parent, struct cancel **ret_cancel)
+{
+    struct cancel *c = NULL;
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+
+    if (fd < 0)
+        return err_sys(errno, "cannot make an event descriptor");
+    struct err *e = cancel_new(&c);
+    if (!e && (!watch(fd, c->event_fd) || (parent && !watch(fd, parent->fd))))
+        e = err_sys(errno, "cannot watch an event descriptor");
+    if (e) {
+        cancel_free(c);
+        close(fd);
+        return e;
+    }
+    c->parent = parent;
+    c->fd = fd;
     *ret_cancel = c;
     return NULL;
 }
@@ -30,12 +62,16 @@ void cancel_raise(struct cancel *c, enum cancel_reason reason)
     const uint64_t one = 1;
 
     if (atomic_compare_exchange_strong(&c->reason, &expected, (int)reason))
-        (void)!write(c->fd, &one, sizeof(one));
+        (void)!write(c->event_fd, &one, sizeof(one));
 }
 
 enum cancel_reason cancel_reason(const struct cancel *c)
 {
-    return c ? (enum cancel_reason)atomic_load(&c->reason) : CANCEL_NONE;
+    enum cancel_reason above = c && c->parent ? cancel_reason(c->parent) : CANCEL_NONE;
+
+    if (!c || above != CANCEL_NONE)
+        return above;
+    return (enum cancel_reason)atomic_load(&c->reason);
 }
 
 struct err *cancel_check(const struct cancel *c)
@@ -62,6 +98,8 @@ void cancel_free(struct cancel *c)
 {
     if (!c)
         return;
-    close(c->fd);
+    if (c->fd != c->event_fd)
+        close(c->fd);
+    close(c->event_fd);
     free(c);
 }

@@ -612,6 +612,36 @@ static void test_cancel(void **state)
     cancel_free(NULL);
 }
 
+/* A part of the build may be stopped alone, and is stopped with the whole. */
+static void test_cancel_below(void **state)
+{
+    struct cancel *whole = NULL, *part = NULL, *other = NULL;
+
+    (void)state;
+    assert_null(cancel_new(&whole));
+    assert_null(cancel_new_below(whole, &part));
+    assert_null(cancel_new_below(whole, &other));
+    assert_null(cancel_check(part));
+    assert_false(readable(cancel_fd(part)));
+    cancel_raise(part, CANCEL_FAILURE);
+    assert_int_equal(cancel_reason(part), CANCEL_FAILURE);
+    assert_true(readable(cancel_fd(part)));
+    assert_int_equal(cancel_reason(whole), CANCEL_NONE);
+    assert_int_equal(cancel_reason(other), CANCEL_NONE);
+    assert_false(readable(cancel_fd(other)));
+    cancel_raise(whole, CANCEL_TIMEOUT);
+    assert_int_equal(cancel_reason(part), CANCEL_TIMEOUT);
+    assert_int_equal(cancel_reason(other), CANCEL_TIMEOUT);
+    assert_true(readable(cancel_fd(other)));
+    assert_true(readable(cancel_fd(other)));
+    cancel_free(part);
+    cancel_free(other);
+    cancel_free(whole);
+    assert_null(cancel_new_below(NULL, &part));
+    assert_int_equal(cancel_reason(part), CANCEL_NONE);
+    cancel_free(part);
+}
+
 static void *raise_timeout(void *c)
 {
     cancel_raise(c, CANCEL_TIMEOUT);
@@ -659,6 +689,7 @@ int main(void)
         cmocka_unit_test(test_map),
         cmocka_unit_test(test_map_many),
         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_cancel_below),
         cmocka_unit_test(test_cancel_threads),
     };
 
