@@ -3,7 +3,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SHOWN_TEXT 120 /* characters of an instruction on its line */
+#define SHOWN_TEXT   120  /* characters of an instruction on its line */
+#define LONGEST_LINE 4096 /* of output that is held back until its line ends */
 
 void progress_size(uint64_t bytes, char ret_text[32])
 {
@@ -60,41 +61,112 @@ static void print_head(const struct progress_step *s)
     printf("[%s %zu/%zu] %.*s%s", s->stage, s->number, s->total, (int)len, s->text, cut ? "..." : "");
 }
 
+/* ---- steps in progress ---- */
+
+static struct progress_open *find_open(struct progress_printer *pp, const struct progress_step *s)
+{
+    for (size_t i = 0; i < pp->open.n; i++)
+        if (pp->open.items[i].stage == s->stage)
+            return &pp->open.items[i];
+    return NULL;
+}
+
+static void add_open(struct progress_printer *pp, const struct progress_step *s)
+{
+    const struct progress_open o = { .stage = s->stage };
+
+    vec_push(&pp->open, o);
+}
+
+static void put_line(struct progress_printer *pp, const char *stage, const char *p, size_t n)
+{
+    if (pp->in_line)
+        putchar('\n');
+    pp->in_line = false;
+    printf("[%s] ", stage);
+    (void)fwrite(p, 1, n, stdout);
+    if (p[n - 1] != '\n')
+        putchar('\n');
+}
+
+/* The length of the line at p as far as it is to be shown now, 0 if its end has not come yet. */
+static size_t next_line(const char *p, size_t n)
+{
+    size_t most = n < LONGEST_LINE ? n : LONGEST_LINE;
+    const char *end = most ? memchr(p, '\n', most) : NULL;
+
+    if (end)
+        return (size_t)(end - p) + 1;
+    return n >= LONGEST_LINE ? LONGEST_LINE : 0;
+}
+
+static void put_lines(struct progress_printer *pp, struct progress_open *o, const char *p, size_t n)
+{
+    struct buf *line = &o->line;
+    size_t at = 0, len;
+
+    buf_add(line, p, n);
+    for (; (len = next_line(line->data + at, line->len - at)) > 0; at += len)
+        put_line(pp, o->stage, line->data + at, len);
+    memmove(line->data, line->data + at, line->len - at);
+    line->len -= at;
+}
+
+static void close_open(struct progress_printer *pp, const struct progress_step *s)
+{
+    struct progress_open *o = find_open(pp, s);
+
+    if (!o)
+        return;
+    if (o->line.len)
+        put_line(pp, o->stage, o->line.data, o->line.len);
+    buf_release(&o->line);
+    *o = pp->open.items[--pp->open.n];
+    if (!pp->open.n)
+        vec_free(&pp->open);
+}
+
+/* ---- what the build tells ---- */
+
 static void begin(void *ctx, const struct progress_step *s)
 {
     struct progress_printer *pp = ctx;
 
-    if (pp->quiet)
-        return;
     flockfile(stdout);
-    start_line(pp);
-    print_head(s);
-    putchar('\n');
-    fflush(stdout);
+    add_open(pp, s);
+    if (!pp->quiet) {
+        start_line(pp);
+        print_head(s);
+        putchar('\n');
+        fflush(stdout);
+    }
     funlockfile(stdout);
 }
 
-static void output(void *ctx, const char *p, size_t n)
+/* The only step in progress is passed on as it comes: what it prompts and counts on one line is seen at once. */
+static void output(void *ctx, const struct progress_step *s, const char *p, size_t n)
 {
     struct progress_printer *pp = ctx;
 
     if (n == 0)
         return;
     flockfile(stdout);
-    (void)fwrite(p, 1, n, stdout);
-    pp->in_line = p[n - 1] != '\n';
+    struct progress_open *o = find_open(pp, s);
+    if (o && (pp->open.n > 1 || o->line.len)) {
+        put_lines(pp, o, p, n);
+    } else {
+        (void)fwrite(p, 1, n, stdout);
+        pp->in_line = p[n - 1] != '\n';
+    }
     fflush(stdout);
     funlockfile(stdout);
 }
 
-static void end(void *ctx, const struct progress_step *s, bool failed)
+static void print_end(struct progress_printer *pp, const struct progress_step *s, enum progress_end how)
 {
-    struct progress_printer *pp = ctx;
+    static const char *const words[] = { [STEP_ENDED] = "", [STEP_FAILED] = "  FAILED", [STEP_STOPPED] = "  STOPPED" };
     char size[32];
 
-    if (pp->quiet)
-        return;
-    flockfile(stdout);
     start_line(pp);
     print_head(s);
     if (s->cached)
@@ -104,7 +176,17 @@ static void end(void *ctx, const struct progress_step *s, bool failed)
     progress_size(s->layer_bytes, size);
     if (s->has_layer)
         printf("  layer %s", size);
-    puts(failed ? "  FAILED" : "");
+    puts(words[how]);
+}
+
+static void end(void *ctx, const struct progress_step *s, enum progress_end how)
+{
+    struct progress_printer *pp = ctx;
+
+    flockfile(stdout);
+    close_open(pp, s);
+    if (!pp->quiet && how != STEP_AGAIN)
+        print_end(pp, s, how);
     fflush(stdout);
     funlockfile(stdout);
 }

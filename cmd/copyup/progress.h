@@ -1,14 +1,24 @@
 /* progress.h - what a person sees while the step runs, on stdout: one line a step with its time and the size of its
- * layer, the commands' own output between. Levels: quiet shows results and errors alone. */
+ * layer, the commands' own output between. While several steps run at once, each line of their
+ * output is whole and names its stage. Levels: quiet shows results and errors alone. */
 #ifndef COPYUP_PROGRESS_H
 #define COPYUP_PROGRESS_H
 
+#include "base/buf.h"
+#include "base/vec.h"
 #include "build/build.h"
+
+/* A step in progress. */
+struct progress_open {
+    const char *stage; /* the pointer tells which it is */
+    struct buf line;   /* output that waits for the end of its line */
+};
 
 struct progress_printer {
     bool quiet;
     bool timestamps;
     bool in_line; /* the last output did not end its line */
+    VEC(struct progress_open) open;
 };
 
 /* Borrows pp. */

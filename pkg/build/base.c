@@ -88,15 +88,14 @@ static struct err *base_find(struct build *b, struct base_image *base, const cha
     return base_fetch(b, base, platform);
 }
 
-struct err *base_get(struct build *b, const char *text, const struct platform *platform, struct base_image **ret)
+static struct err *get_or_find(struct build *b, const char *text, const struct platform *platform, const char *key,
+                               struct base_image **ret)
 {
-    char platform_text[256];
-
-    platform_format(platform, platform_text, sizeof(platform_text));
-    AUTO_FREE char *key = xasprintf("%s|%s", text, platform_text);
     struct base_image *base = map_get(b->whole->bases, key);
+
     if (!base) {
         base = xcalloc(1, sizeof(*base));
+        pthread_mutex_init(&base->lock, NULL);
         config_init(&base->config, platform);
         struct err *e = base_find(b, base, text, platform);
         if (e) {
@@ -109,6 +108,18 @@ struct err *base_get(struct build *b, const char *text, const struct platform *p
     return NULL;
 }
 
+struct err *base_get(struct build *b, const char *text, const struct platform *platform, struct base_image **ret)
+{
+    char platform_text[256];
+
+    platform_format(platform, platform_text, sizeof(platform_text));
+    AUTO_FREE char *key = xasprintf("%s|%s", text, platform_text);
+    pthread_mutex_lock(&b->whole->fetch_lock);
+    struct err *e = get_or_find(b, text, platform, key, ret);
+    pthread_mutex_unlock(&b->whole->fetch_lock);
+    return e;
+}
+
 void base_free(void *p)
 {
     struct base_image *base = p;
@@ -119,6 +130,7 @@ void base_free(void *p)
     manifest_release(&base->manifest);
     config_release(&base->config);
     ref_release(&base->ref);
+    pthread_mutex_destroy(&base->lock);
     free(base->layout);
     free(base);
 }
@@ -128,12 +140,24 @@ struct unpack_ctx {
     const struct layer *layers;
 };
 
+/* Of several stages that want a layer one gets it, the others wait. */
 static struct err *unpack_one(void *ctx, size_t i)
 {
     struct unpack_ctx *u = ctx;
+    struct product *p = u->b->whole;
+    const struct layer *l = &u->layers[i];
 
-    TRY(cancel_check(u->b->o.cancel));
-    return err_wrap(layer_unpack(u->b, &u->layers[i]), "cannot unpack layer %zu", i + 1);
+    if (snapshotter_has_layer(u->b->o.snapshotter, &l->diff_id))
+        return NULL;
+    TRY(claim(p, p->unpacking, l->diff_id.text));
+    gate_enter(&p->transfers);
+    struct err *e = cancel_check(u->b->o.cancel);
+
+    if (!e)
+        e = err_wrap(layer_unpack(u->b, l), "cannot unpack layer %zu", i + 1);
+    gate_leave(&p->transfers);
+    unclaim(p, p->unpacking, l->diff_id.text);
+    return e;
 }
 
 struct err *layers_unpack(struct build *b, const struct layer *layers, size_t n)
@@ -167,8 +191,15 @@ struct err *base_unpack(struct build *b, struct base_image *base)
 
 struct err *base_view(struct build *b, struct base_image *base, int *ret_root_fd)
 {
-    TRY(base_unpack(b, base));
+    struct err *e = base_unpack(b, base);
+
+    if (e)
+        return e;
+    pthread_mutex_lock(&base->lock);
     if (!base->rootfs)
-        TRY(rootfs_new(b->o.snapshotter, base->config.diff_ids, base->config.n_diff_ids, &base->rootfs));
-    return rootfs_view(base->rootfs, ret_root_fd);
+        e = rootfs_new(b->o.snapshotter, base->config.diff_ids, base->config.n_diff_ids, &base->rootfs);
+    if (!e)
+        e = rootfs_view(base->rootfs, ret_root_fd);
+    pthread_mutex_unlock(&base->lock);
+    return e;
 }

@@ -1,7 +1,8 @@
 /* build.h - walks the plans: fetches bases, runs the steps of the stages that are needed, assembles the images, pushes
  * or exports them. All stages are planned before the first step is executed, so that mistakes cost no time. Knows
  * neither environment variables nor printing: everything comes in through struct build_opts, everything is told through
- * struct progress. One thread per product; its own worker threads are its business. */
+ * struct progress. One thread per product, which is joined by others of its own: stages that do not need each other are
+ * built at the same time, as many as the pod's limits allow. What comes of it does not depend on how many. */
 #ifndef BUILD_BUILD_H
 #define BUILD_BUILD_H
 
@@ -34,12 +35,20 @@ struct progress_step {
     uint64_t layer_bytes; /* compressed */
 };
 
-/* Whom to tell. Called from the thread that runs the build, but `note`, which may come from any. */
+enum progress_end {
+    STEP_ENDED,
+    STEP_FAILED,
+    STEP_STOPPED, /* because something else failed */
+    STEP_AGAIN    /* it will begin again */
+};
+
+/* Whom to tell. Called from any thread, several at once; of one stage, whose steps all have the same pointer as
+ * `stage`, from one at a time. */
 struct progress {
     void *ctx;
     void (*begin)(void *ctx, const struct progress_step *s);
-    void (*output)(void *ctx, const char *p, size_t n); /* of the RUN in progress */
-    void (*end)(void *ctx, const struct progress_step *s, bool failed);
+    void (*output)(void *ctx, const struct progress_step *s, const char *p, size_t n); /* of a RUN in progress */
+    void (*end)(void *ctx, const struct progress_step *s, enum progress_end how);
     void (*note)(void *ctx, const char *text); /* one line: a layer was pulled, a blob was pushed */
 };
 
@@ -86,9 +95,9 @@ struct build_opts {          /* all borrowed */
 /* What a run makes: an image for each platform; of several, an index (Docker: a manifest list) over them. */
 struct product;
 
-/* Builds the target of each plan, one after the other; they are of one Dockerfile and differ in the target's platform.
- * A stage that is the same for several is built once. The plans must outlive the product. RUN failures are ERR_COMMAND
- * with the command's exit code, or ERR_MEMORY; every error of a step names its line. */
+/* Builds the target of each plan; they are of one Dockerfile and differ in the target's platform. A stage that is the
+ * same for several is built once. The plans must outlive the product. RUN failures are ERR_COMMAND with the command's
+ * exit code, or ERR_MEMORY; every error of a step names its line. After an error what else is under way is stopped. */
 MUST_USE struct err *product_make(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
                                   struct product **ret);
 /* What will become of a step that makes a layer, as far as it can be told without executing any. */

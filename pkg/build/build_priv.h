@@ -5,7 +5,9 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "build/build.h"
+#include "build/schedule.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* A layer of an image: one of a base (origin or layout says where its blob can be had) or one of ours. */
@@ -19,7 +21,7 @@ struct layer {
 
 /* The layer of a step, known by its key: made earlier in this run, or found in a cache. */
 struct made {
-    struct cache_entry entry; /* repo NULL: its blob is in the store */
+    struct cache_entry entry; /* repo NULL: its blob is in the store. Guarded by the product's lock */
     atomic_bool broken;       /* it cannot be had after all */
 };
 
@@ -29,7 +31,8 @@ struct step_key {
     struct digest *sources;    /* as key_step has them */
     struct digest content;     /* the key by content, once it was asked for; "" = it cannot be told */
     bool content_asked;
-    struct strs files; /* facts of the files that it takes from contexts */
+    bool claimed, content_claimed; /* product.executing has it for us */
+    struct strs files;             /* facts of the files that it takes from contexts */
 };
 
 struct layers {
@@ -43,36 +46,66 @@ struct base_image {
     char *layout;   /* the layout's directory, NULL for an image of a registry */
     struct manifest manifest;
     struct image_config config;
-    bool unpacked;
+    atomic_bool unpacked;
+    pthread_mutex_t lock;  /* of what follows */
     struct rootfs *rootfs; /* for COPY --from, made on demand */
 };
 
+/* One stage of one platform. It belongs to the thread that builds it until it is done; from then on it is only read,
+ * but for its root file system. */
 struct stage_run {
-    bool planned, done;
+    struct build *owner; /* whose own it is: others may use it too */
+    size_t index;
+    struct task *task;       /* NULL: nothing is built */
+    bool planned, wanted;    /* wanted: it is begun without being asked for */
     struct base_image *base; /* NULL: scratch or a stage */
     struct stage_plan plan;
     struct image_config config; /* with history and diff ids of the steps so far */
     struct layers layers;
-    struct rootfs *rootfs; /* NULL until a step needs it */
-    size_t in_rootfs;      /* how many of the layers it shows */
-    bool layer_ends;       /* with the step under way, a layer is made */
-    struct step_key *keys; /* of each step of the plan; NULL: there is no cache */
-    struct digest key;     /* of its last step that makes a layer, by definition */
-    struct digest content; /* of the last step so far, by what its files are; "" = not known */
+    pthread_mutex_t root_lock; /* once it is done, of: */
+    struct rootfs *rootfs;     /* NULL until a step needs it */
+    size_t in_rootfs;          /* how many of the layers it shows */
+
+    struct progress_step now; /* the step in progress */
+    int64_t step_began_ms;    /* CLOCK_MONOTONIC; 0: it waits */
+    bool layer_ends;          /* with that step, a layer is made */
+    char layer_created[32];   /* the time of its layer */
+    struct step_key *keys;    /* of each step of the plan; NULL: there is no cache */
+    struct digest key;        /* of its last step that makes a layer, by definition */
+    struct digest content;    /* of the last step so far, by what its files are; "" = not known */
     enum image_format format;
+};
+
+/* Lets a number of threads in at once. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int room;
 };
 
 /* What the builds of all platforms share, and what comes of them. */
 struct product {
-    struct build_opts o;
+    struct build_opts o;             /* with our own `cancel` and `sandbox`: see below */
+    struct sandbox sandbox;          /* the one given, stopped by `stop` */
+    struct cancel *outer;            /* the one given */
+    struct cancel *stop;             /* that, or a stage failed */
     const struct plan *const *plans; /* borrowed */
     size_t n_plans;
-    struct map *bases;      /* "reference|platform" -> struct base_image */
-    struct context **named; /* plan_opts.contexts that are directories, opened on first use */
-    struct rootfs *empty;   /* the root of "scratch" as a source, made on first use */
-    struct map *made;       /* key -> struct made */
-    struct strs settings;   /* of keys */
-    struct build **builds;  /* in the order of the plans */
+    struct strs settings;       /* of keys */
+    struct build **builds;      /* in the order of the plans */
+    struct schedule *schedule;  /* of the stages that are being built; else NULL */
+    struct gate transfers;      /* layers that are pulled and unpacked */
+    pthread_mutex_t fetch_lock; /* held while one of these is fetched: */
+    struct map *bases;          /* "reference|platform" -> struct base_image */
+    struct context **named;     /* plan_opts.contexts that are directories, opened on first use */
+    struct rootfs *empty;       /* the root of "scratch" as a source, made on first use */
+    pthread_mutex_t lock;       /* of these, never held for long: */
+    pthread_cond_t changed;
+    struct map *made;            /* key -> struct made */
+    struct map *executing;       /* a set: keys of steps that are being executed */
+    struct map *unpacking;       /* a set: diff ids of layers that are being unpacked */
+    atomic_uint next_name;       /* of files in the build directory */
+    pthread_mutex_t finish_lock; /* of what the builds have still to do */
 
     /* the result */
     char *index_text; /* NULL: one image */
@@ -91,8 +124,7 @@ struct build {
     struct stage_run *own;     /* of each stage of the plan */
     struct stage_run **stages; /* those in use: our own, or that of an earlier platform where both are the same */
     char created[32];
-    struct progress_step now; /* the step in progress */
-    char layer_created[32];   /* the time of its layer */
+    size_t under_way; /* own stages that are to be done and are not; guarded by the product's finish_lock */
 
     /* its image */
     struct image_config config;
@@ -106,12 +138,15 @@ struct build {
 /* build.c */
 struct build *build_new(struct product *p, const struct plan *plan);
 struct stage_run *build_target(const struct build *b);
-/* Takes a finished stage over from an earlier platform if it is the same for both. */
-bool build_adopt_stage(struct build *b, size_t index);
+/* Takes the stages of earlier platforms over that are the same for both. All are planned. */
+void build_adopt_stages(struct build *b);
 /* Is the stage the same for another platform of this run? */
 bool build_shares_stage(const struct build *b, size_t index);
-/* Gives up the root file systems that no later platform can use: their layers are in the store. */
-void build_drop_roots(struct build *b);
+/* One of the build's own stages is done. After the last one: gives up the root file systems that no other platform can
+ * use any more; their layers are in the store. */
+void build_stage_ended(struct build *b);
+/* Says which of several platforms an error is about. */
+MUST_USE struct err *build_about(const struct build *b, struct err *e);
 void build_free(struct build *b);
 
 /* base.c: the image with manifest and configuration; owned by b. */
@@ -176,9 +211,10 @@ DEFINE_CLEANUP(struct run_mounts *, run_mounts_free);
 /* stage.c */
 /* Plans all needed stages, before anything is executed. */
 MUST_USE struct err *stages_plan(struct build *b);
+/* Does the steps of one stage. */
 MUST_USE struct err *stage_build(struct build *b, size_t index);
-/* The stage's root file system, made on first use. */
-MUST_USE struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret);
+/* The step begins: what it waits for is there. It has a slot until it ends. */
+MUST_USE struct err *stage_begin_step(struct build *b, struct stage_run *st);
 /* "build"; with several platforms "linux/amd64 build", and "linux/amd64->linux/arm64 build" if another one's result
  * differs from this stage's. The caller frees. */
 char *stage_label(const struct build *b, size_t index);
@@ -186,7 +222,22 @@ char *stage_label(const struct build *b, size_t index);
 MUST_USE struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r);
 void stage_release(struct stage_run *st);
 
-/* step_*.c: each does one step, rootfs_begin to stage_commit. */
+/* stage_root.c: the stage's root file system, made on first use. */
+/* For the stage's own steps. */
+MUST_USE struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret);
+/* For reading, once the stage is done. */
+MUST_USE struct err *stage_view(struct build *b, size_t index, struct rootfs **ret, int *ret_root_fd);
+
+/* stages.c: the stages of all builds, at the same time as far as they do not need each other. */
+/* Builds the targets, and what they need. */
+MUST_USE struct err *stages_build(struct product *p);
+/* The stage is done when this returns: it is built now if nobody has begun. An error: something else failed. */
+MUST_USE struct err *stage_need(struct build *b, size_t index);
+/* Marks the stages that `stage` needs as far as can be told now, itself among them. surely: but for those that a step's
+ * key by content may turn out not to need. */
+void stages_reach(const struct build *b, size_t stage, bool surely, bool *reached);
+
+/* step_*.c: each does one step: stage_begin_step, rootfs_begin to stage_commit. */
 MUST_USE struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
 MUST_USE struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
 /* step_add.c: the sources of an ADD some of which lie elsewhere. */
@@ -220,8 +271,11 @@ void cached_look_up(struct product *p);
 bool cached_kind(const struct build *b, const struct step *step);
 /* What is known of a key; NULL: nothing. */
 struct made *cached_find(struct product *p, const struct digest *key);
-/* Adds the step's layer to its stage if it was made before; stages that its files come from may be built for it. */
+/* Adds the step's layer to its stage if it was made before; stages that its files come from may be built for it. If it
+ * was not, nobody else executes a step of that key until cached_leave(). */
 MUST_USE struct err *cached_take(struct build *b, size_t stage, size_t step, bool *ret_taken);
+/* After cached_take(), whatever came of it. */
+void cached_leave(struct build *b, size_t stage, size_t step);
 /* The step was executed, and its layer is the stage's last: remembers it, and writes it to the cache. */
 void cached_keep(struct build *b, size_t stage, size_t step);
 /* A layer cannot be had, or is not what it should be: if it came from a cache, the build is made again without it. */
@@ -244,8 +298,20 @@ MUST_USE struct err *push_product(struct product *p, const struct ref *repo, con
 MUST_USE struct err *image_assemble(struct build *b, enum image_format format);
 const char *image_media(const struct build *b); /* the media type of its manifest */
 
+/* ---- parallel.c ---- */
+
 /* Calls work(ctx, i) for i in 0..n-1 on up to `threads` threads; gives the first error and starts no more after one. */
 MUST_USE struct err *in_parallel(int threads, size_t n, struct err *(*work)(void *ctx, size_t i), void *ctx);
+/* How many stages are worked on at once. */
+int stage_slots(const struct limits *limits);
+void gate_init(struct gate *g, int room);
+void gate_release(struct gate *g);
+void gate_enter(struct gate *g); /* waits until there is room */
+void gate_leave(struct gate *g);
+/* Adds `name` to one of p's sets, alone: waits as long as another thread has it there. An error: the build was stopped.
+ */
+MUST_USE struct err *claim(struct product *p, struct map *set, const char *name);
+void unclaim(struct product *p, struct map *set, const char *name);
 
 /* deliver.c: what goes to a repository. */
 struct delivery_blob {

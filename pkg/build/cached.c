@@ -14,13 +14,15 @@ bool cached_kind(const struct build *b, const struct step *step)
 
 struct made *cached_find(struct product *p, const struct digest *key)
 {
+    pthread_mutex_lock(&p->lock);
     struct made *m = key->text[0] ? map_get(p->made, key->text) : NULL;
-
+    pthread_mutex_unlock(&p->lock);
     return m && !m->broken ? m : NULL;
 }
 
 static struct made *remember(struct product *p, const struct digest *key, const struct cache_entry *e)
 {
+    pthread_mutex_lock(&p->lock);
     struct made *old = map_get(p->made, key->text);
     struct made *m = old ? old : xcalloc(1, sizeof(*m)); /* layers point at it: it stays where it is */
 
@@ -28,7 +30,16 @@ static struct made *remember(struct product *p, const struct digest *key, const 
     m->broken = false;
     if (!old)
         map_set(p->made, key->text, m);
+    pthread_mutex_unlock(&p->lock);
     return m;
+}
+
+static struct cache_entry entry_of(struct product *p, const struct made *m)
+{
+    pthread_mutex_lock(&p->lock);
+    const struct cache_entry e = m->entry;
+    pthread_mutex_unlock(&p->lock);
+    return e;
 }
 
 struct look_ups {
@@ -85,14 +96,15 @@ void cached_look_up(struct product *p)
 
 static void take(struct build *b, struct stage_run *st, struct made *m)
 {
-    struct layer l = { .desc = m->entry.layer, .diff_id = m->entry.diff_id, .made = m };
+    const struct cache_entry e = entry_of(b->whole, m);
+    struct layer l = { .desc = e.layer, .diff_id = e.diff_id, .made = m };
 
-    if (m->entry.repo)
-        l.origin = *m->entry.repo; /* borrowed */
+    if (e.repo)
+        l.origin = *e.repo; /* borrowed */
     vec_push(&st->layers, l);
-    config_add_diff_id(&st->config, &m->entry.diff_id);
-    memcpy(b->layer_created, m->entry.created, sizeof(b->layer_created));
-    st->content = m->entry.content;
+    config_add_diff_id(&st->config, &e.diff_id);
+    memcpy(st->layer_created, e.created, sizeof(st->layer_created));
+    st->content = e.content;
 }
 
 static void write_entry(struct build *b, size_t stage, size_t step, const struct cache_entry *e, int blob_fd)
@@ -121,6 +133,8 @@ static struct err *take_by_content(struct build *b, size_t stage, size_t step, b
     TRY(keys_content(b, stage, step, &content));
     if (!content.text[0] || digest_equal(&content, key))
         return NULL;
+    TRY(claim(b->whole, b->whole->executing, content.text));
+    st->keys[step].content_claimed = true;
     struct made *m = cached_find(b->whole, &content);
     if (!m && cache_find(b->o.cache, &content, &e))
         m = remember(b->whole, &content, &e);
@@ -128,7 +142,7 @@ static struct err *take_by_content(struct build *b, size_t stage, size_t step, b
         return NULL;
     take(b, st, m);
     st->content = content;
-    e = m->entry;
+    e = entry_of(b->whole, m);
     e.key = *key;
     e.content = content;
     if (cache_writes(b->o.cache) && e.repo)
@@ -144,6 +158,8 @@ struct err *cached_take(struct build *b, size_t stage, size_t step, bool *ret_ta
 
     if (!st->keys || !st->keys[step].key.text[0])
         return NULL;
+    TRY(claim(b->whole, b->whole->executing, st->keys[step].key.text));
+    st->keys[step].claimed = true;
     struct made *m = cached_find(b->whole, &st->keys[step].key);
     if (m) {
         take(b, st, m);
@@ -151,6 +167,19 @@ struct err *cached_take(struct build *b, size_t stage, size_t step, bool *ret_ta
         return NULL;
     }
     return cached_kind(b, &st->plan.steps[step]) ? take_by_content(b, stage, step, ret_taken) : NULL;
+}
+
+void cached_leave(struct build *b, size_t stage, size_t step)
+{
+    struct product *p = b->whole;
+    struct step_key *k = b->stages[stage]->keys ? &b->stages[stage]->keys[step] : NULL;
+
+    if (k && k->content_claimed)
+        unclaim(p, p->executing, k->content.text);
+    if (k && k->claimed)
+        unclaim(p, p->executing, k->key.text);
+    if (k)
+        k->claimed = k->content_claimed = false;
 }
 
 /* ---- keeping ---- */
@@ -208,13 +237,17 @@ static bool is_entrys_fault(const struct err *e)
 
 void cached_failed(const struct build *b, const struct layer *l, const struct err *e)
 {
-    if (!e || !l->made || !l->made->entry.repo || !is_entrys_fault(e) || atomic_exchange(&l->made->broken, true))
+    struct cache_entry entry = { 0 };
+
+    if (e && l->made)
+        entry = entry_of(b->whole, l->made);
+    if (!entry.repo || !is_entrys_fault(e) || atomic_exchange(&l->made->broken, true))
         return;
     AUTO_FREE char *why = err_line(e);
     AUTO_FREE char *note =
         xasprintf("warning: a layer of the cache is not used, its step is executed after all: %s", why);
 
-    cache_reject(b->o.cache, &l->made->entry);
+    cache_reject(b->o.cache, &entry);
     b->whole->failed = true;
     b->o.progress->note(b->o.progress->ctx, note);
 }

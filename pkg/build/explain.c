@@ -37,36 +37,6 @@ static bool is_found(const struct build *b, size_t stage, size_t i)
     return st->keys && cached_find(b->whole, &st->keys[i].key);
 }
 
-static void reach(const struct build *b, size_t stage, bool *reached);
-
-static void reach_source(const struct build *b, const struct plan_source *from, bool *reached)
-{
-    if (from->kind == PLAN_SOURCE_STAGE)
-        reach(b, from->index, reached);
-}
-
-/* A stage's layers are wanted, and for what must be executed also the files that it takes. */
-static void reach(const struct build *b, size_t stage, bool *reached)
-{
-    const struct plan_stage *ps = &b->o.plan->stages[stage];
-    const struct stage_plan *sp = &b->stages[stage]->plan;
-
-    if (reached[stage])
-        return;
-    reached[stage] = true;
-    if (ps->base == PLAN_BASE_STAGE)
-        reach(b, ps->base_stage, reached);
-    for (size_t i = 0; i < sp->n_steps; i++) {
-        const struct step *step = &sp->steps[i];
-
-        if (!makes_layer(step) || is_found(b, stage, i))
-            continue;
-        reach_source(b, &step->from, reached);
-        for (size_t m = 0; m < step->n_mounts; m++)
-            reach_source(b, &step->mounts[m].from, reached);
-    }
-}
-
 static void text_hash(const struct step *step, char ret[RECORD_TEXT + 1])
 {
     const struct digest d = digest_bytes(step->display, strlen(step->display));
@@ -306,7 +276,7 @@ void explain_steps(struct product *p, bool all, step_teller tell, void *ctx)
         const struct plan *plan = p->plans[k];
         AUTO_FREE bool *reached = xcalloc(plan->n_stages, sizeof(*reached));
 
-        reach(p->builds[k], plan->target, reached);
+        stages_reach(p->builds[k], plan->target, false, reached);
         for (size_t s = 0; s < plan->n_stages; s++)
             if (plan->stages[s].needed && (all || reached[s]))
                 look_at_stage(p->builds[k], s, reached[s], &r, tell, ctx);

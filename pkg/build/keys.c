@@ -148,7 +148,7 @@ static struct err *make_stage_keys(struct build *b, size_t stage)
 struct err *keys_make(struct build *b)
 {
     for (size_t k = 0; k < b->o.plan->n_stages; k++)
-        if (b->o.plan->stages[k].needed)
+        if (b->o.plan->stages[k].needed && b->stages[k]->owner == b)
             TRY(make_stage_keys(b, k));
     return NULL;
 }
@@ -175,7 +175,7 @@ static struct err *sum_built(struct build *b, const struct step *step, size_t s,
     const struct plan_source *from = source_of(step, s);
 
     if (from->kind == PLAN_SOURCE_STAGE)
-        TRY(stage_build(b, from->index));
+        TRY(stage_need(b, from->index));
     struct err *e = sum_files(b, step, s, NULL, ret);
     *ret_known = !e;
     if (e && is_stop(e))

@@ -61,17 +61,6 @@ static struct err *check_runs(const struct sandbox *sb, const struct plan *p)
     return NULL;
 }
 
-/* Which of several platforms is it about? */
-static struct err *about(const struct build *b, struct err *e)
-{
-    char text[256];
-
-    if (!e || b->whole->n_plans == 1)
-        return e;
-    platform_format(&b->o.plan->opts.target_platform, text, sizeof(text));
-    return err_wrap(e, "cannot build the image for %s", text);
-}
-
 static void add_declared(const struct build *b, struct strs *declared)
 {
     for (size_t i = 0; i < b->o.plan->n_stages; i++)
@@ -94,12 +83,20 @@ static struct err *check_context(struct build *b)
     return e;
 }
 
-static struct err *plan_all(struct product *p)
+static struct err *plan_stages(struct product *p)
 {
     for (size_t i = 0; i < p->n_plans; i++)
-        TRY(about(p->builds[i], stages_plan(p->builds[i])));
+        TRY(build_about(p->builds[i], stages_plan(p->builds[i])));
     for (size_t i = 0; i < p->n_plans; i++)
-        TRY(about(p->builds[i], check_context(p->builds[i])));
+        build_adopt_stages(p->builds[i]);
+    return NULL;
+}
+
+static struct err *plan_all(struct product *p)
+{
+    TRY(plan_stages(p));
+    for (size_t i = 0; i < p->n_plans; i++)
+        TRY(build_about(p->builds[i], check_context(p->builds[i])));
     if (!p->o.planned)
         return NULL;
     AUTO(strs_release) struct strs declared = { 0 };
@@ -124,13 +121,7 @@ static struct err *build_all(struct product *p)
     if (p->o.cache && !p->explained)
         explain_misses(p);
     p->explained = true;
-    for (size_t i = 0; i < p->n_plans; i++) {
-        struct err *e = stage_build(p->builds[i], p->plans[i]->target);
-
-        build_drop_roots(p->builds[i]);
-        TRY(about(p->builds[i], e));
-    }
-    return NULL;
+    return stages_build(p);
 }
 
 static struct err *build_once(struct product *p)
@@ -146,18 +137,29 @@ static void free_builds(struct product *p)
         build_free(p->builds[i]);
         p->builds[i] = NULL;
     }
-    free(p->index_text);
-    p->index_text = NULL;
+    schedule_free(steal(&p->schedule));
+    cancel_free(steal(&p->stop));
+    free(steal(&p->index_text));
+}
+
+/* What is stopped when a stage fails. */
+static struct err *new_builds(struct product *p)
+{
+    TRY(cancel_new_below(p->outer, &p->stop));
+    p->sandbox.cancel = p->stop;
+    p->o.cancel = p->stop;
+    p->o.compress.cancel = p->stop;
+    for (size_t i = 0; i < p->n_plans; i++)
+        p->builds[i] = build_new(p, p->plans[i]);
+    return NULL;
 }
 
 /* All again from the plans on: what was executed so far is known by its keys. */
 static struct err *build_anew(struct product *p)
 {
     free_builds(p);
-    for (size_t i = 0; i < p->n_plans; i++)
-        p->builds[i] = build_new(p, p->plans[i]);
-    for (size_t i = 0; i < p->n_plans; i++)
-        TRY(about(p->builds[i], stages_plan(p->builds[i])));
+    TRY(new_builds(p));
+    TRY(plan_stages(p));
     return build_once(p);
 }
 
@@ -176,27 +178,46 @@ static struct err *build_until_whole(struct product *p)
     return whole_or_anew(p, build_once(p));
 }
 
-static struct product *product_new(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans)
+static struct product *product_alloc(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans)
 {
     struct product *p = xcalloc(1, sizeof(*p));
 
     p->o = *opts;
+    p->outer = opts->cancel;
+    p->sandbox = *opts->sandbox;
+    p->o.sandbox = &p->sandbox;
     p->plans = plans;
     p->n_plans = n_plans;
     p->bases = map_new(base_free);
     p->builds = xcalloc(n_plans, sizeof(struct build *));
     p->made = map_new(free);
+    p->executing = map_new(NULL);
+    p->unpacking = map_new(NULL);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->changed, NULL);
+    pthread_mutex_init(&p->fetch_lock, NULL);
+    pthread_mutex_init(&p->finish_lock, NULL);
+    gate_init(&p->transfers, transfer_threads(opts->limits));
     keys_settings(opts, &p->settings);
-    for (size_t i = 0; i < n_plans; i++)
-        p->builds[i] = build_new(p, plans[i]);
     return p;
+}
+
+static struct err *product_new(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
+                               struct product **ret)
+{
+    AUTO(product_free) struct product *p = product_alloc(opts, plans, n_plans);
+
+    TRY(new_builds(p));
+    *ret = steal(&p);
+    return NULL;
 }
 
 struct err *product_make(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
                          struct product **ret)
 {
-    AUTO(product_free) struct product *p = product_new(opts, plans, n_plans);
+    AUTO(product_free) struct product *p = NULL;
 
+    TRY(product_new(opts, plans, n_plans, &p));
     for (size_t i = 0; !opts->cache && i < n_plans; i++) /* with a cache no RUN may be left; else it says the same */
         TRY(check_runs(opts->sandbox, plans[i]));
     TRY(plan_all(p));
@@ -211,8 +232,9 @@ struct err *product_make(const struct build_opts *opts, const struct plan *const
 struct err *product_plan(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans,
                          void (*tell)(void *ctx, const struct product_step *s), void *ctx)
 {
-    AUTO(product_free) struct product *p = product_new(opts, plans, n_plans);
+    AUTO(product_free) struct product *p = NULL;
 
+    TRY(product_new(opts, plans, n_plans, &p));
     TRY(plan_all(p));
     TRY(look_up_all(p));
     explain_steps(p, true, tell, ctx);
@@ -226,9 +248,16 @@ void product_free(struct product *p)
     free_builds(p);
     free(p->builds);
     map_free(p->made);
+    map_free(p->executing);
+    map_free(p->unpacking);
     strs_release(&p->settings);
     sources_release(p);
     map_free(p->bases);
+    gate_release(&p->transfers);
+    pthread_mutex_destroy(&p->finish_lock);
+    pthread_mutex_destroy(&p->fetch_lock);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
     free(p);
 }
 

@@ -28,6 +28,7 @@ struct run_mounts {
     struct build *b;
     const struct step *step;
     VEC(struct run_mount) list;
+    VEC(size_t) places; /* of each of the list: which mount of the step it is for */
     VEC(struct held) held;
     struct strs env; /* secrets that are variables */
 };
@@ -266,7 +267,16 @@ static struct err *inside_cache(const struct step_mount *sm, const char *dir, ch
     return fd < 0 ? no_source(sm) : path_of(fd, ret_path);
 }
 
-static struct err *mount_cache(struct run_mounts *m, const struct step_mount *sm)
+/* What this RUN has already: it would wait for itself. NULL: it has not, or wants another one. */
+static struct cache_dir *held_cache(const struct run_mounts *m, const struct cache_dir_spec *spec)
+{
+    for (size_t i = 0; spec->sharing != CACHE_PRIVATE && i < m->held.n; i++)
+        if (m->held.items[i].cache && digest_equal(&m->held.items[i].cache_key, &spec->key))
+            return m->held.items[i].cache;
+    return NULL;
+}
+
+static struct err *open_cache(struct run_mounts *m, const struct step_mount *sm, struct cache_dir **ret)
 {
     static const enum cache_sharing sharing[] = {
         [DF_SHARING_SHARED] = CACHE_SHARED, [DF_SHARING_PRIVATE] = CACHE_PRIVATE, [DF_SHARING_LOCKED] = CACHE_LOCKED
@@ -278,16 +288,26 @@ static struct err *mount_cache(struct run_mounts *m, const struct step_mount *sm
                                    .waiting = tell_waiting,
                                    .ctx = &f,
                                    .cancel = m->b->o.cancel };
-    struct cache_dir *cache = NULL;
-    AUTO_FREE char *place = NULL, *path = NULL;
 
     TRY(cache_key(m, sm, &spec.key));
     f.key = &spec.key;
-    TRY(cache_dir_open(m->b->o.store, &spec, &cache));
+    *ret = held_cache(m, &spec);
+    if (*ret)
+        return NULL;
+    TRY(cache_dir_open(m->b->o.store, &spec, ret));
     struct held *h = hold(m);
-    h->cache = cache;
+    h->cache = *ret;
     h->cache_key = spec.key;
     h->cache_id = sm->id;
+    return NULL;
+}
+
+static struct err *mount_cache(struct run_mounts *m, const struct step_mount *sm)
+{
+    struct cache_dir *cache = NULL;
+    AUTO_FREE char *place = NULL, *path = NULL;
+
+    TRY(open_cache(m, sm, &cache));
     place = realpath(cache_dir_path(cache), NULL);
     if (!place)
         return err_sys(errno, "cannot find '%s'", cache_dir_path(cache));
@@ -334,7 +354,7 @@ static struct err *mount_secret(struct run_mounts *m, const struct step_mount *s
 static struct err *start_agent(struct run_mounts *m, const struct step_mount *sm, const struct agent_upstream *upstream)
 {
     const struct df_mount *dm = &sm->m;
-    AUTO_FREE char *name = xasprintf("agent.%zu", m->held.n);
+    AUTO_FREE char *name = xasprintf("agent.%u", atomic_fetch_add(&m->b->whole->next_name, 1));
     struct held *h = hold(m);
 
     TRY(agent_start(store_build_dir(m->b->o.store), name, upstream, &h->agent));
@@ -396,7 +416,7 @@ static void mount_script(struct run_mounts *m, const struct step *step)
     vec_push(&m->list, rm);
 }
 
-static struct err *add_mount(struct run_mounts *m, const struct step_mount *sm)
+static struct err *add_mount(struct run_mounts *m, size_t place)
 {
     static struct err *(*const by_type[])(struct run_mounts *, const struct step_mount *) = {
         [DF_MOUNT_BIND] = mount_bind,     [DF_MOUNT_CACHE] = mount_cache, [DF_MOUNT_TMPFS] = mount_tmpfs,
@@ -407,9 +427,62 @@ static struct err *add_mount(struct run_mounts *m, const struct step_mount *sm)
                                          [DF_MOUNT_TMPFS] = "tmpfs",
                                          [DF_MOUNT_SECRET] = "secret",
                                          [DF_MOUNT_SSH] = "ssh" };
+    const struct step_mount *sm = &m->step->mounts[place];
 
-    return err_wrap(by_type[sm->m.type](m, sm), "cannot prepare the %s mount at '%s'", names[sm->m.type],
-                    sm->target ? sm->target : "(variable)");
+    TRY(err_wrap(by_type[sm->m.type](m, sm), "cannot prepare the %s mount at '%s'", names[sm->m.type],
+                 sm->target ? sm->target : "(variable)"));
+    while (m->places.n < m->list.n)
+        vec_push(&m->places, place);
+    return NULL;
+}
+
+/* ---- in which order ---- */
+
+struct cache_place {
+    struct digest key;
+    size_t place;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct cache_place *x = a, *y = b;
+    int order = strcmp(x->key.text, y->key.text);
+
+    return order ? order : (x->place > y->place) - (x->place < y->place);
+}
+
+/* All steps that run at once take the locks of caches in one order, or two could wait for each other. */
+static struct err *add_caches(struct run_mounts *m)
+{
+    AUTO_FREE struct cache_place *caches = xcalloc(m->step->n_mounts + 1, sizeof(*caches));
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->step->n_mounts; i++) {
+        if (m->step->mounts[i].m.type != DF_MOUNT_CACHE)
+            continue;
+        caches[n].place = i;
+        TRY(cache_key(m, &m->step->mounts[i], &caches[n++].key));
+    }
+    qsort(caches, n, sizeof(*caches), by_key);
+    for (size_t i = 0; i < n; i++)
+        TRY(add_mount(m, caches[i].place));
+    return NULL;
+}
+
+/* As they stand in the instruction: of two at one place the later one counts. */
+static void restore_order(struct run_mounts *m)
+{
+    for (size_t i = 1; i < m->list.n; i++) {
+        for (size_t k = i; k > 0 && m->places.items[k - 1] > m->places.items[k]; k--) {
+            const struct run_mount mount = m->list.items[k];
+            const size_t place = m->places.items[k];
+
+            m->list.items[k] = m->list.items[k - 1];
+            m->places.items[k] = m->places.items[k - 1];
+            m->list.items[k - 1] = mount;
+            m->places.items[k - 1] = place;
+        }
+    }
 }
 
 struct err *run_mounts_new(struct build *b, const struct step *step, struct run_mounts **ret)
@@ -418,8 +491,11 @@ struct err *run_mounts_new(struct build *b, const struct step *step, struct run_
 
     m->b = b;
     m->step = step;
+    TRY(add_caches(m));
     for (size_t i = 0; i < step->n_mounts; i++)
-        TRY(add_mount(m, &step->mounts[i]));
+        if (step->mounts[i].m.type != DF_MOUNT_CACHE)
+            TRY(add_mount(m, i));
+    restore_order(m);
     if (step->script)
         mount_script(m, step);
     *ret = steal(&m);
@@ -472,6 +548,7 @@ void run_mounts_free(struct run_mounts *m)
         explicit_bzero(m->env.items[i], strlen(m->env.items[i]));
     strs_release(&m->env);
     vec_free(&m->list);
+    vec_free(&m->places);
     vec_free(&m->held);
     free(m);
 }

@@ -30,9 +30,8 @@ static struct err *find_image(struct build *b, const struct plan_source *s, stru
 
 static struct err *open_stage(struct build *b, size_t index, struct source_root *ret)
 {
-    TRY(stage_build(b, index));
-    TRY(stage_rootfs(b, index, &ret->rootfs));
-    return rootfs_view(ret->rootfs, &ret->fd);
+    TRY(stage_need(b, index));
+    return stage_view(b, index, &ret->rootfs, &ret->fd);
 }
 
 static struct err *open_image(struct build *b, const struct plan_source *s, struct source_root *ret)
@@ -71,24 +70,40 @@ static struct err *open_context(struct build *b, const struct context *c, struct
     return NULL;
 }
 
-static struct err *named_context(struct build *b, size_t index, struct source_root *ret)
+static struct err *open_named_once(struct build *b, size_t index)
 {
     const struct strs *contexts = &b->o.plan->opts.contexts;
 
     if (!b->whole->named)
         b->whole->named = xcalloc(contexts->n, sizeof(struct context *));
-    if (!b->whole->named[index])
-        TRY(err_wrap(open_named(b, index, &b->whole->named[index]), "cannot use the named context '%s'",
-                     contexts->items[index]));
-    return open_context(b, b->whole->named[index], ret);
+    if (b->whole->named[index])
+        return NULL;
+    return err_wrap(open_named(b, index, &b->whole->named[index]), "cannot use the named context '%s'",
+                    contexts->items[index]);
+}
+
+static struct err *named_context(struct build *b, size_t index, struct source_root *ret)
+{
+    pthread_mutex_lock(&b->whole->fetch_lock);
+    struct err *e = open_named_once(b, index);
+    pthread_mutex_unlock(&b->whole->fetch_lock);
+    return e ? e : open_context(b, b->whole->named[index], ret);
+}
+
+static struct err *open_empty_once(struct build *b, int *ret_fd)
+{
+    if (!b->whole->empty)
+        TRY(rootfs_new(b->o.snapshotter, NULL, 0, &b->whole->empty));
+    return rootfs_view(b->whole->empty, ret_fd);
 }
 
 static struct err *open_empty(struct build *b, struct source_root *ret)
 {
-    if (!b->whole->empty)
-        TRY(rootfs_new(b->o.snapshotter, NULL, 0, &b->whole->empty));
+    pthread_mutex_lock(&b->whole->fetch_lock);
+    struct err *e = open_empty_once(b, &ret->fd);
+    pthread_mutex_unlock(&b->whole->fetch_lock);
     ret->rootfs = b->whole->empty;
-    return rootfs_view(b->whole->empty, &ret->fd);
+    return e;
 }
 
 struct err *source_open(struct build *b, const struct plan_source *s, struct source_root *ret)
@@ -114,7 +129,7 @@ struct err *source_identity(struct build *b, const struct plan_source *s, struct
     struct base_image *image;
 
     if (s->kind == PLAN_SOURCE_STAGE) {
-        TRY(stage_build(b, s->index));
+        TRY(stage_need(b, s->index));
         const struct layers *layers = &b->stages[s->index]->layers;
         for (size_t i = 0; i < layers->n; i++)
             hasher_add(h, layers->items[i].diff_id.text, strlen(layers->items[i].diff_id.text) + 1);

@@ -16,6 +16,7 @@ static int64_t now_ms(void)
 /* ---- what the stages will do ---- */
 
 static struct err *plan_ahead(struct build *b, size_t index);
+static struct err *plan_needed(struct build *b, size_t index);
 
 /* A base that cannot be had may be a misspelt stage, or one of the names that everybody uses. */
 static struct err *explain_base(const struct build *b, const char *text, struct err *e)
@@ -45,7 +46,7 @@ static struct err *plan_from_stage(struct build *b, size_t index)
 {
     const size_t base = b->o.plan->stages[index].base_stage;
 
-    TRY(plan_ahead(b, base));
+    TRY(plan_needed(b, base));
     return plan_stage(b->o.plan, index, &b->stages[base]->plan.config, &b->stages[base]->plan, &b->stages[index]->plan);
 }
 
@@ -78,11 +79,31 @@ static struct err *plan_ahead(struct build *b, size_t index)
     return NULL;
 }
 
+static struct err *plan_source_of(struct build *b, const struct plan_source *from)
+{
+    return from->kind == PLAN_SOURCE_STAGE ? plan_needed(b, from->index) : NULL;
+}
+
+/* With the stages that its steps take files from: those of a base image's triggers are not known to the plan. */
+static struct err *plan_needed(struct build *b, size_t index)
+{
+    const struct stage_plan *sp = &b->stages[index]->plan;
+    bool before = b->stages[index]->planned;
+
+    TRY(plan_ahead(b, index));
+    for (size_t i = 0; !before && i < sp->n_steps; i++) {
+        TRY(plan_source_of(b, &sp->steps[i].from));
+        for (size_t m = 0; m < sp->steps[i].n_mounts; m++)
+            TRY(plan_source_of(b, &sp->steps[i].mounts[m].from));
+    }
+    return NULL;
+}
+
 struct err *stages_plan(struct build *b)
 {
     for (size_t k = 0; k < b->o.plan->n_stages; k++)
         if (b->o.plan->stages[k].needed)
-            TRY(plan_ahead(b, k));
+            TRY(plan_needed(b, k));
     return NULL;
 }
 
@@ -105,7 +126,7 @@ static struct err *start_from_stage(struct build *b, size_t index)
     struct stage_run *st = b->stages[index];
     const struct stage_run *from;
 
-    TRY(stage_build(b, b->o.plan->stages[index].base_stage));
+    TRY(stage_need(b, b->o.plan->stages[index].base_stage));
     from = b->stages[b->o.plan->stages[index].base_stage];
     st->format = from->format;
     st->content = from->content;
@@ -134,67 +155,8 @@ static struct err *stage_start(struct build *b, size_t index)
     };
     const struct plan_stage *ps = &b->o.plan->stages[index];
 
-    TRY(plan_ahead(b, index));
     config_init(&b->stages[index]->config, &ps->platform);
     return df_at(b->o.plan->df, &b->o.plan->df->instrs[ps->first], start[ps->base](b, index));
-}
-
-/* The image that the stage is built on, through the stages between; NULL: nothing. */
-static struct base_image *image_below(const struct build *b, size_t index)
-{
-    while (b->o.plan->stages[index].base == PLAN_BASE_STAGE)
-        index = b->o.plan->stages[index].base_stage;
-    return b->stages[index]->base;
-}
-
-static struct err *unpack_layers(struct build *b, size_t index, size_t from)
-{
-    const struct layers *layers = &b->stages[index]->layers;
-    struct base_image *image = image_below(b, index);
-
-    if (image)
-        TRY(base_unpack(b, image));
-    return err_wrap(layers_unpack(b, layers->items + from, layers->n - from), "cannot use the layers of earlier steps");
-}
-
-static struct err *rootfs_of_layers(struct build *b, size_t index)
-{
-    struct stage_run *st = b->stages[index];
-    AUTO_FREE struct digest *diff_ids = xcalloc(st->layers.n, sizeof(*diff_ids));
-
-    TRY(unpack_layers(b, index, 0));
-    for (size_t i = 0; i < st->layers.n; i++)
-        diff_ids[i] = st->layers.items[i].diff_id;
-    TRY(rootfs_new(b->o.snapshotter, diff_ids, st->layers.n, &st->rootfs));
-    st->in_rootfs = st->layers.n;
-    return NULL;
-}
-
-/* What a step of the base stage made is there already. */
-static struct err *rootfs_of_stage(struct build *b, size_t base_stage, struct stage_run *st)
-{
-    struct rootfs *from;
-
-    TRY(stage_rootfs(b, base_stage, &from));
-    TRY(rootfs_fork(from, &st->rootfs));
-    st->in_rootfs = b->stages[base_stage]->layers.n;
-    return NULL;
-}
-
-struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret)
-{
-    struct stage_run *st = b->stages[index];
-    const struct plan_stage *ps = &b->o.plan->stages[index];
-    bool fork = ps->base == PLAN_BASE_STAGE && b->stages[ps->base_stage]->rootfs;
-
-    if (!st->rootfs)
-        TRY(fork ? rootfs_of_stage(b, ps->base_stage, st) : rootfs_of_layers(b, index));
-    if (st->in_rootfs < st->layers.n) /* of steps that were not executed */
-        TRY(unpack_layers(b, index, st->in_rootfs));
-    for (; st->in_rootfs < st->layers.n; st->in_rootfs++)
-        TRY(rootfs_push(st->rootfs, &st->layers.items[st->in_rootfs].diff_id));
-    *ret = st->rootfs;
-    return NULL;
 }
 
 /* ---- steps ---- */
@@ -229,8 +191,52 @@ struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r
     vec_push(&st->layers, l);
     st->in_rootfs++;
     config_add_diff_id(&st->config, &result.diff_id);
-    b->now.has_layer = true;
-    b->now.layer_bytes = result.size_bytes;
+    st->now.has_layer = true;
+    st->now.layer_bytes = result.size_bytes;
+    return NULL;
+}
+
+struct err *stage_begin_step(struct build *b, struct stage_run *st)
+{
+    const struct progress *p = b->o.progress;
+
+    TRY(schedule_take_slot(b->whole->schedule));
+    st->step_began_ms = now_ms();
+    p->begin(p->ctx, &st->now);
+    return NULL;
+}
+
+static enum progress_end how_it_ended(const struct build *b, const struct err *e)
+{
+    if (!e)
+        return STEP_ENDED;
+    if (err_kind(e) == ERR_TERMINATED && cancel_reason(b->whole->outer) == CANCEL_NONE)
+        return STEP_STOPPED;
+    return b->whole->failed ? STEP_AGAIN : STEP_FAILED;
+}
+
+static void end_step(struct build *b, struct stage_run *st, const struct err *e)
+{
+    const struct progress *p = b->o.progress;
+
+    if (!st->step_began_ms)
+        return;
+    schedule_give_slot(b->whole->schedule);
+    st->now.duration_ms = now_ms() - st->step_began_ms;
+    p->end(p->ctx, &st->now, how_it_ended(b, e));
+}
+
+static struct err *need_source(struct build *b, const struct plan_source *from)
+{
+    return from->kind == PLAN_SOURCE_STAGE ? stage_need(b, from->index) : NULL;
+}
+
+/* The stages that the step takes files from. */
+static struct err *need_sources(struct build *b, const struct step *step)
+{
+    TRY(need_source(b, &step->from));
+    for (size_t i = 0; i < step->n_mounts; i++)
+        TRY(need_source(b, &step->mounts[i].from));
     return NULL;
 }
 
@@ -244,44 +250,50 @@ static struct err *do_step(struct build *b, size_t index, const struct step *ste
     struct rootfs *r;
 
     TRY(cancel_check(b->o.cancel));
+    TRY(need_sources(b, step));
     TRY(stage_rootfs(b, index, &r));
     return by_kind[step->kind](b, b->stages[index], r, step);
 }
 
 static struct err *execute_step(struct build *b, size_t index, size_t number)
 {
-    const struct progress *p = b->o.progress;
+    struct stage_run *st = b->stages[index];
 
-    p->begin(p->ctx, &b->now);
-    TRY(do_step(b, index, &b->stages[index]->plan.steps[number]));
-    memcpy(b->layer_created, b->created, sizeof(b->created));
+    st->step_began_ms = 0;
+    struct err *e = do_step(b, index, &st->plan.steps[number]);
+    end_step(b, st, e);
+    if (e)
+        return e;
+    memcpy(st->layer_created, b->created, sizeof(b->created));
     cached_keep(b, index, number);
     return NULL;
+}
+
+static void show_taken(struct build *b, struct stage_run *st, int64_t began_ms)
+{
+    const struct progress *p = b->o.progress;
+
+    st->now.cached = st->now.has_layer = true;
+    st->now.layer_bytes = st->layers.items[st->layers.n - 1].desc.size_bytes;
+    st->now.duration_ms = now_ms() - began_ms;
+    p->end(p->ctx, &st->now, STEP_ENDED);
 }
 
 /* One step with its lines of progress. */
 static struct err *show_step(struct build *b, size_t index, size_t number, const struct progress_step *show)
 {
-    const struct progress *p = b->o.progress;
+    struct stage_run *st = b->stages[index];
     int64_t start = now_ms();
     bool taken = false;
 
-    b->now = *show;
+    st->now = *show;
     struct err *e = cached_take(b, index, number, &taken);
-    if (!e && !taken) {
-        b->now = *show; /* a stage that was built on the way has used it */
-        start = now_ms();
+    if (!e && taken)
+        show_taken(b, st, start);
+    if (!e && !taken)
         e = execute_step(b, index, number);
-    }
-    struct progress_step end = *show;
-    end.cached = taken;
-    end.has_layer = !e && (taken || b->now.has_layer);
-    end.layer_bytes =
-        end.has_layer ? b->stages[index]->layers.items[b->stages[index]->layers.n - 1].desc.size_bytes : 0;
-    end.duration_ms = now_ms() - start;
-    if (!e || !b->whole->failed) /* else it is begun again */
-        p->end(p->ctx, &end, e != NULL);
-    return df_at_line(b->o.plan->df, b->stages[index]->plan.steps[number].line, e);
+    cached_leave(b, index, number);
+    return df_at_line(b->o.plan->df, st->plan.steps[number].line, e);
 }
 
 static size_t count_steps(const struct stage_plan *sp)
@@ -324,7 +336,7 @@ static struct err *run_steps(struct build *b, size_t index)
             TRY(show_step(b, index, i, &show));
         }
         const bool layer = step->kind != STEP_META && st->layer_ends;
-        const char *created = b->o.epoch_set ? b->created : layer ? b->layer_created : NULL;
+        const char *created = b->o.epoch_set ? b->created : layer ? st->layer_created : NULL;
         config_add_history(&st->config, created, step->created_by, "copyup", !layer);
     }
     return NULL;
@@ -347,18 +359,11 @@ static void take_plan_config(struct stage_run *st)
     st->config = full;
 }
 
-/* Depth first: what a step copies from is built when the step is reached, so a stage that nobody reaches is never
- * built. */
 struct err *stage_build(struct build *b, size_t index)
 {
-    struct stage_run *st = b->stages[index];
-
-    if (st->done || build_adopt_stage(b, index))
-        return NULL;
     TRY(stage_start(b, index));
     TRY(run_steps(b, index));
-    take_plan_config(st);
-    st->done = true;
+    take_plan_config(b->stages[index]);
     return NULL;
 }
 
@@ -369,4 +374,5 @@ void stage_release(struct stage_run *st)
     vec_free(&st->layers);
     stage_plan_release(&st->plan);
     config_release(&st->config);
+    pthread_mutex_destroy(&st->root_lock);
 }

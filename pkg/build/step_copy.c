@@ -92,6 +92,7 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
 
     TRY(source_open(b, &step->from, &source));
     struct copy_spec spec = spec_of(b, step, &source);
+    TRY(stage_begin_step(b, st));
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = copy_step(b, r, step, root_fd, &spec);
     if (e) {
@@ -213,6 +214,7 @@ struct err *step_workdir(struct build *b, struct stage_run *st, struct rootfs *r
     const char *root;
     int root_fd;
 
+    TRY(stage_begin_step(b, st));
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = make_workdir(b, root_fd, step);
     if (e) {

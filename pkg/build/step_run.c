@@ -51,9 +51,10 @@ static struct err *check_result(const struct build *b, const struct step *step, 
 
 static void show_output(void *ctx, const char *p, size_t n)
 {
-    const struct progress *progress = ((struct build *)ctx)->o.progress;
+    const struct stage_run *st = ctx;
+    const struct progress *progress = st->owner->o.progress;
 
-    progress->output(progress->ctx, p, n);
+    progress->output(progress->ctx, &st->now, p, n);
 }
 
 static void set_env(const struct build *b, const struct stage_run *st, const struct step *step,
@@ -72,7 +73,7 @@ static void wipe_env(struct strs *env)
     strs_release(env);
 }
 
-static struct err *run_command(struct build *b, const struct stage_run *st, const struct step *step, const char *root,
+static struct err *run_command(struct build *b, struct stage_run *st, const struct step *step, const char *root,
                                const struct user_ids *user, const struct run_mounts *mounts)
 {
     struct run_spec spec = { .root = root,
@@ -83,7 +84,7 @@ static struct err *run_command(struct build *b, const struct stage_run *st, cons
                              .user = *user,
                              .network = step->network_none ? RUN_NETWORK_NONE : RUN_NETWORK_DEFAULT,
                              .output = show_output,
-                             .ctx = b };
+                             .ctx = st };
     struct run_result result;
 
     spec.mounts = run_mounts_list(mounts, &spec.n_mounts);
@@ -110,7 +111,8 @@ struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, co
     int root_fd;
 
     TRY(check_os(&st->config.platform));
-    TRY(run_mounts_new(b, step, &mounts));
+    TRY(run_mounts_new(b, step, &mounts)); /* which may wait for other steps */
+    TRY(stage_begin_step(b, st));
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = user_lookup(root_fd, *step->user ? step->user : "0", &user);
     if (!e)

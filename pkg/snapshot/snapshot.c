@@ -183,6 +183,11 @@ const char *snapshotter_describe(const struct snapshotter *s)
     return s->description;
 }
 
+void snapshotter_set_cancel(struct snapshotter *s, const struct cancel *cancel)
+{
+    s->cancel = cancel;
+}
+
 void snapshotter_free(struct snapshotter *s)
 {
     if (!s)

@@ -39,6 +39,8 @@ struct snapshotter;
 MUST_USE struct err *snapshotter_open(const struct snapshotter_opts *opts, struct snapshotter **ret);
 /* The back end in use and why ("overlay on ext4"): for the log. Borrowed. */
 const char *snapshotter_describe(const struct snapshotter *s);
+/* From now on another one stops what goes on. It must outlive that; not while anything does. */
+void snapshotter_set_cancel(struct snapshotter *s, const struct cancel *cancel);
 void snapshotter_free(struct snapshotter *s);
 DEFINE_CLEANUP(struct snapshotter *, snapshotter_free);
 

@@ -11,7 +11,7 @@ def read(path):
 
 
 def globs(path, text, what, fill):
-    """Each line must match a line of the text, the same or a later one; a line after "!" must match none."""
+    """Each line must match a line of the text, the same or a later one; after "~" any line; after "!" it must match none."""
     lines = text.splitlines()
     bad, at = [], 0
     for pattern in map(fill, read(path)):
@@ -19,6 +19,10 @@ def globs(path, text, what, fill):
             hit = [line for line in lines if fnmatch.fnmatchcase(line, pattern[1:])]
             if hit:
                 bad.append("%s has '%s', which '%s' forbids" % (what, hit[0], pattern))
+            continue
+        if pattern.startswith("~"):
+            if not any(fnmatch.fnmatchcase(line, pattern[1:]) for line in lines):
+                bad.append("%s has no line like '%s'" % (what, pattern[1:]))
             continue
         found = next((i for i in range(at, len(lines)) if fnmatch.fnmatchcase(lines[i], pattern)), None)
         if found is None:

@@ -21,6 +21,8 @@ def enter(spec):
     mounts.mount(spec["home"], "/mnt", None, mounts.MS_BIND)  # first: it may lie in one of those that become empty
     for path in EMPTY:
         mounts.mount("tmpfs", path, "tmpfs", 0, "mode=1777")
+    if "pretend_memory" in spec:
+        mounts.pretend_memory(spec["pretend_memory"])
     size = spec.get("state_size")
     if not size and mounts.on_overlay("/mnt"):
         size = "4G"

@@ -58,6 +58,14 @@ def small_disk(path, size, uid):
     mount("tmpfs", path, "tmpfs", 0, "size=%s,mode=0755,uid=%d,gid=%d" % (size, uid, uid))
 
 
+def pretend_memory(limit):
+    """What the program sees as its cgroup says that it has no more memory than that."""
+    mount("tmpfs", "/sys/fs/cgroup", "tmpfs", 0, "mode=0755")
+    for name, text in (("cgroup.controllers", "cpu memory"), ("memory.max", str(limit))):
+        with open("/sys/fs/cgroup/" + name, "w") as f:
+            f.write(text + "\n")
+
+
 def state_folder(path, uid):
     """Makes a state directory, on a file system that overlayfs can use; own_namespace() comes first."""
     os.makedirs(path)
