@@ -67,12 +67,29 @@ static void fill_orders(const struct sandbox *sb, const struct run_spec *spec, s
     };
 }
 
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* In the kernel's order. The primary group is one of the supplementary ones, as in BuildKit: a process that changes its
+ * group keeps what it could read. */
+static void fill_groups(const struct user_ids *user, struct orders *o)
+{
+    vec_push(&o->groups, user->gid);
+    for (size_t i = 0; i < user->n_groups; i++)
+        if (user->groups[i] != user->gid)
+            vec_push(&o->groups, user->groups[i]);
+    qsort(o->groups.items, o->groups.n, sizeof(*o->groups.items), by_number);
+}
+
 static void fill_lists(const struct run_spec *spec, struct orders *o)
 {
     const uint32_t protect[] = { (uint32_t)getpid(), (uint32_t)getppid(), (uint32_t)getpgrp() };
 
-    for (size_t i = 0; i < spec->user.n_groups; i++)
-        vec_push(&o->groups, spec->user.groups[i]);
+    fill_groups(&spec->user, o);
     for (size_t i = 0; i < sizeof(protect) / sizeof(protect[0]); i++)
         vec_push(&o->protect, protect[i]);
 }
