@@ -235,19 +235,37 @@ static struct err *copy_file(struct copier *c, const struct source_path *src, co
 
 /* ---- archives ---- */
 
+/* Paths as seen from the destination, and from the root. */
+struct unpacked {
+    const struct copy_spec *spec;
+    const char *dest;
+};
+
+static void note_unpacked(void *ctx, const char *path, const struct owner *o)
+{
+    const struct unpacked *u = ctx;
+    AUTO_FREE char *full = *u->dest ? xasprintf("%s/%s", u->dest, path) : xstrdup(path);
+
+    u->spec->note_owner(u->spec->ctx, full, o);
+}
+
+/* The destination is the archive's root: no symlink on the way of an entry leads out of it. */
 static struct err *unpack_into(struct copier *c, int fd, const char *dest)
 {
     const struct copy_spec *s = c->spec;
     AUTO(decompress_free) struct decompressor *d = NULL;
+    AUTO_CLOSE int dir = -1;
+    struct unpacked u = { .spec = s, .dest = dest };
     struct unpack_opts opts = { .owners = s->owners,
                                 .chown = s->chown,
                                 .chmod = -1, /* BuildKit: --chmod does not touch what is unpacked */
-                                .note_owner = s->note_owner,
-                                .ctx = s->ctx,
+                                .note_owner = s->note_owner ? note_unpacked : NULL,
+                                .ctx = &u,
                                 .cancel = s->cancel };
 
+    TRY(path_open(c->to_fd, *dest ? dest : "/", O_RDONLY | O_DIRECTORY, 0, &dir));
     TRY(decompress_new(file_source(&fd), &d));
-    return unpack_tar(decompress_source(d), c->to_fd, dest, &opts);
+    return unpack_tar(decompress_source(d), dir, "/", &opts);
 }
 
 /* The data is the user's: what a registry would be blamed for is wrong in the context here. */
