@@ -192,6 +192,18 @@ static struct err *date_dirs(int root_fd, const struct strs *paths, int64_t seco
     return NULL;
 }
 
+/* A user that the image does not have yet owns nothing: what is made is root's, as in BuildKit. RUN tells of it. */
+static struct err *workdir_owner(int root_fd, const char *user, struct owner *ret)
+{
+    struct err *e = user_lookup_chown(root_fd, user, &ret->uid, &ret->gid);
+
+    if (!e || err_kind(e) != ERR_DOCKERFILE)
+        return e;
+    err_free(e);
+    *ret = (struct owner){ 0 };
+    return NULL;
+}
+
 /* Only the directories that are made get the time of SOURCE_DATE_EPOCH; files keep theirs. */
 static struct err *make_workdir(struct build *b, int root_fd, const struct step *step)
 {
@@ -201,7 +213,7 @@ static struct err *make_workdir(struct build *b, int root_fd, const struct step 
 
     TRY(copy_blame(path_resolve(root_fd, step->dir, &real)));
     if (made.of_user)
-        TRY(user_lookup_chown(root_fd, step->user, &made.owner.uid, &made.owner.gid));
+        TRY(workdir_owner(root_fd, step->user, &made.owner));
     struct err *e = copy_blame(path_mkdirs(root_fd, real, 0755, give_dir, &made, &fd));
     if (!e && b->o.epoch_set)
         e = date_dirs(root_fd, &made.paths, b->o.created_s);

@@ -211,12 +211,6 @@ struct err *state_copy(struct stage_state *s, const struct df_instr *i)
     TRY(copy_sources(s, i, st));
     TRY(state_expand(s, i->arg, &dest));
     st->dest = join_dir(state_workdir_now(s), dest);
-    if (st->sources.n + st->n_files > 1 && st->dest[strlen(st->dest) - 1] != '/')
-        return err_blame(
-            err_hint(err_new(ERR_DOCKERFILE, "%s with several sources needs a destination that is a directory",
-                             df_keyword(i->kind)),
-                     "Let the destination end with '/'."),
-            i->arg);
     st->created_by = history_copy(st, dest);
     return NULL;
 }
