@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/strs.h"
 #include "base/suggest.h"
 
 #include <ctype.h>
@@ -132,7 +133,7 @@ static const char *unescape(char *s)
         }
         int hi = hex_value(s[1]), lo = hi < 0 ? -1 : hex_value(s[2]);
         if (lo < 0 || (hi == 0 && lo == 0))
-            return "its version has a '%' without two hexadecimal digits";
+            return "it has a '%' without two hexadecimal digits";
         *to++ = (char)(hi * 16 + lo);
         s += 2;
     }
@@ -163,7 +164,10 @@ static const char *parse_os(const char *s, size_t len, struct platform *p)
         return why;
     if (strstr(p->os_features, "++") || (all > n && s[len - 2] == '+'))
         return wrong;
-    return unescape(p->os_version);
+    char features[sizeof(p->os_features)];
+    memcpy(features, p->os_features, sizeof(features)); /* stay as written until they are normalised */
+    why = unescape(features);
+    return why ? why : unescape(p->os_version);
 }
 
 static const char *parse_word(const char *s, size_t len, char *dst, size_t size)
@@ -265,14 +269,6 @@ struct err *platform_check_known(const struct platform *p)
     return NULL;
 }
 
-void platform_normalize(struct platform *p)
-{
-    if (!p->os[0])
-        set(p->os, sizeof(p->os), "linux");
-    normalize_os(p);
-    normalize_arch(p);
-}
-
 /* The characters that mean something in the text are written as %XX. */
 static void put_escaped(struct buf *b, const char *s)
 {
@@ -282,6 +278,39 @@ static void put_escaped(struct buf *b, const char *s)
         else
             buf_putc(b, *s);
     }
+}
+
+/* Each feature once, in order. */
+static void normalize_features(char *features, size_t size)
+{
+    AUTO(strs_release) struct strs all = { 0 };
+    AUTO(buf_release) struct buf b = BUF_INIT;
+
+    for (const char *s = features; *s == '+';) {
+        size_t n = strcspn(s + 1, "+");
+        char *one = xstrndup(s + 1, n);
+
+        (void)unescape(one); /* was tried when it was parsed */
+        strs_take(&all, one);
+        s += 1 + n;
+    }
+    strs_sort(&all);
+    for (size_t i = 0; i < all.n; i++) {
+        if (i > 0 && strcmp(all.items[i], all.items[i - 1]) == 0)
+            continue;
+        buf_putc(&b, '+');
+        put_escaped(&b, all.items[i]);
+    }
+    set(features, size, buf_str(&b));
+}
+
+void platform_normalize(struct platform *p)
+{
+    if (!p->os[0])
+        set(p->os, sizeof(p->os), "linux");
+    normalize_os(p);
+    normalize_arch(p);
+    normalize_features(p->os_features, sizeof(p->os_features));
 }
 
 void platform_format(const struct platform *p, char *ret_text, size_t size)
