@@ -426,8 +426,27 @@ static struct err *judge(struct run *r, int status)
     return r->has_result ? NULL : judge_silence(r, status);
 }
 
-static struct err *make_cwd(const struct run_spec *spec)
+/* Where a RUN begins, and it is not there: it is the user's, as in BuildKit. */
+struct cwd_owner {
+    enum owner_mode owners;
+    struct owner owner;
+};
+
+static struct err *own_cwd(void *ctx, int parent_fd, int fd, const char *path)
 {
+    const struct cwd_owner *c = ctx;
+    struct stat st;
+    bool stored;
+
+    (void)parent_fd;
+    if (fstat(fd, &st) < 0)
+        return err_sys(errno, "cannot look at '%s'", path);
+    return owner_set(c->owners, fd, &st, &c->owner, &stored);
+}
+
+static struct err *make_cwd(const struct sandbox *sb, const struct run_spec *spec)
+{
+    struct cwd_owner own = { sb->owners, { .uid = spec->user.uid, .gid = spec->user.gid } };
     AUTO_CLOSE int root_fd = open(spec->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     AUTO_CLOSE int dir_fd = -1;
 
@@ -435,7 +454,7 @@ static struct err *make_cwd(const struct run_spec *spec)
         return err_sys(errno, "cannot open '%s'", spec->root);
     if (!spec->cwd || !spec->cwd[0])
         return NULL;
-    return err_wrap(path_mkdirs(root_fd, spec->cwd, 0755, NULL, NULL, &dir_fd),
+    return err_wrap(path_mkdirs(root_fd, spec->cwd, 0755, own_cwd, &own, &dir_fd),
                     "cannot make the working directory '%s'", spec->cwd);
 }
 
@@ -468,7 +487,7 @@ struct err *sandbox_run(const struct sandbox *sb, const struct run_spec *spec, s
         return sandbox_no_run(sb);
     if (spec->argv.n == 0)
         return err_new(ERR_BUG, "a RUN without a command");
-    TRY(make_cwd(spec));
+    TRY(make_cwd(sb, spec));
     struct err *e = start(&r, sb);
     if (!e)
         return run_started(&r, ret_result);
