@@ -70,7 +70,7 @@ static struct err *set_base(const struct plan *p, struct plan_stage *st, const c
 static struct err *set_platform(const struct plan *p, struct plan_stage *st, const struct df_instr *from)
 {
     const struct words_opts opts = { .env = &p->global_env, .escape = p->df->escape };
-    const char *flag = df_flag(from, "platform");
+    const char *given = df_flag(from, "platform"), *flag = given && *given ? given : NULL;
     AUTO_FREE char *text = NULL;
     struct platform named = p->opts.target_platform;
 
