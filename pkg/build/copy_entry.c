@@ -2,6 +2,7 @@
 #include "build/copy_priv.h"
 #include "dockerfile/dockerfile.h"
 #include "sys/file.h"
+#include "sys/image_xattr.h"
 #include "sys/path.h"
 
 #include <dirent.h>
@@ -63,16 +64,19 @@ static struct err *store_owner(const struct copier *c, int fd, const struct stat
 
 /* The overlay's own marks and our records must not come from outside; labels belong to the node; of the context the
  * rest does not survive the transfer that others make. */
-bool copy_wants_xattr(const struct copier *c, const char *name)
+const char *copy_xattr_name(const struct copier *c, const char *stored)
 {
-    static const char *const never[] = { OWNER_XATTR,        "user.overlay.", "trusted.",
-                                         "security.selinux", "security.ima",  "security.evm" };
+    static const char *const never[] = { "user.overlay.", "trusted.", "security.selinux", "security.ima",
+                                         "security.evm" };
+    const char *name = image_xattr_name(stored);
 
+    if (!name)
+        return NULL;
     for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
         if (strncmp(name, never[i], strlen(never[i])) == 0)
-            return false;
+            return NULL;
     }
-    return c->spec->from_image || strncmp(name, "user.", 5) == 0;
+    return c->spec->from_image || strncmp(name, "user.", 5) == 0 ? name : NULL;
 }
 
 /* What the file system refuses is left out, as BuildKit does. */
@@ -90,18 +94,19 @@ static void copy_xattrs(const struct copier *c, int from, int to)
     }
     const char *list = more ? more : names;
     for (const char *s = list; n > 0 && s < list + n; s += strlen(s) + 1) {
-        if (!copy_wants_xattr(c, s))
+        const char *name = copy_xattr_name(c, s);
+        if (!name)
             continue;
-        ssize_t len = fgetxattr(from, s, value, sizeof(value));
+        ssize_t len = image_xattr_get(from, name, value, sizeof(value));
         const char *v = value;
         if (len < 0 && errno == ERANGE) {
             if (!big)
                 big = xcalloc(1, LIMIT_XATTR_BYTES);
-            len = fgetxattr(from, s, big, LIMIT_XATTR_BYTES);
+            len = image_xattr_get(from, name, big, LIMIT_XATTR_BYTES);
             v = big;
         }
         if (len >= 0)
-            (void)fsetxattr(to, s, v, (size_t)len, 0);
+            (void)image_xattr_set(to, name, v, (size_t)len);
     }
 }
 

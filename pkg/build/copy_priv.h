@@ -44,8 +44,9 @@ MUST_USE struct err *copy_entry(struct copier *c, int src_fd, const char *src_na
 MUST_USE struct err *copy_dir_info(struct copier *c, int src_fd, const struct stat *st, int dst_fd);
 /* Who owns the copy of the open source. Nobody outside the image owns its files, so those of the context are root's. */
 MUST_USE struct err *copy_owner(const struct copier *c, int src_fd, const struct stat *st, struct owner *ret);
-/* Does the copy get this extended attribute? */
-bool copy_wants_xattr(const struct copier *c, const char *name);
+/* The name of an extended attribute that the copy gets, of what lies at the source under `stored`; NULL: it gets none.
+ */
+const char *copy_xattr_name(const struct copier *c, const char *stored);
 MUST_USE struct err *copy_times(const struct copier *c, const struct stat *st, int dst_fd);
 /* The mode after --chmod. */
 MUST_USE struct err *copy_mode(const struct copier *c, mode_t mode, mode_t *ret_mode);

@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "build/copy_priv.h"
 #include "plan/key.h"
+#include "sys/image_xattr.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -87,7 +88,7 @@ static struct err *add_content(struct copier *c, int fd, struct hasher *h)
 static void add_xattr(int fd, const char *name, struct hasher *h)
 {
     AUTO_FREE char *value = xcalloc(1, LIMIT_XATTR_BYTES);
-    ssize_t n = fgetxattr(fd, name, value, LIMIT_XATTR_BYTES);
+    ssize_t n = image_xattr_get(fd, name, value, LIMIT_XATTR_BYTES);
 
     add_bytes(h, name, strlen(name));
     add_bytes(h, value, n < 0 ? 0 : (size_t)n);
@@ -106,8 +107,8 @@ static void add_xattrs(const struct copier *c, int fd, struct hasher *h)
         n = flistxattr(fd, many, LIMIT_XATTR_BYTES);
     }
     for (const char *s = list; n > 0 && s < list + n; s += strlen(s) + 1)
-        if (copy_wants_xattr(c, s))
-            strs_add(&names, s);
+        if (copy_xattr_name(c, s))
+            strs_add(&names, copy_xattr_name(c, s));
     strs_sort(&names);
     add_number(h, names.n);
     for (size_t i = 0; i < names.n; i++)

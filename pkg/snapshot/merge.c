@@ -3,6 +3,7 @@
 #include "snapshot/snapshot_priv.h"
 #include "snapshot/writer_priv.h"
 #include "sys/file.h"
+#include "sys/image_xattr.h"
 #include "sys/path.h"
 
 #include <fcntl.h>
@@ -51,9 +52,9 @@ static struct err *copy_xattrs(int from, int to, mode_t type)
     TRY(xattrs_read_fd(to, type, &have));
     TRY(xattrs_read_fd(from, type, &want));
     for (size_t i = 0; i < have.n_xattrs; i++)
-        (void)fremovexattr(to, have.xattrs[i].name);
+        image_xattr_remove(to, have.xattrs[i].name);
     for (size_t i = 0; i < want.n_xattrs; i++)
-        if (fsetxattr(to, want.xattrs[i].name, want.xattrs[i].value, want.xattrs[i].len, 0) < 0)
+        if (image_xattr_set(to, want.xattrs[i].name, want.xattrs[i].value, want.xattrs[i].len) < 0)
             return err_sys(errno, "cannot set extended attribute '%s'", want.xattrs[i].name);
     return NULL;
 }

@@ -105,7 +105,6 @@ MUST_USE struct err *snapshot_copy_dir_meta(int from, int to, enum owner_mode ow
 
 #define OVERLAY_XATTR_PREFIX "user.overlay."
 #define OPAQUE_XATTR         "user.overlay.opaque"
-#define COPYUP_XATTR_PREFIX  "user.copyup."
 #define WHITEOUT_PREFIX      ".wh."
 #define WHITEOUT_OPAQUE      ".wh..wh..opq"
 

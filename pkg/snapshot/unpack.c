@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "snapshot/snapshot_priv.h"
 #include "sys/file.h"
+#include "sys/image_xattr.h"
 #include "sys/path.h"
 
 #include <fcntl.h>
@@ -355,7 +356,7 @@ static struct err *set_xattr(const struct unpack *u, int fd, const struct tar_xa
         is_known = is_known || strncmp(x->name, known[i], strlen(known[i])) == 0;
     if (!is_known || x->len > LIMIT_XATTR_BYTES)
         return NULL; /* other systems' names: com.apple.* */
-    if (fsetxattr(fd, x->name, x->value, x->len, 0) == 0)
+    if (image_xattr_set(fd, x->name, x->value, x->len) == 0)
         return NULL;
     /* an access list that names an id which is not mapped */
     if (errno == EINVAL && u->o->owners == OWNER_RECORDED && strncmp(x->name, "system.posix_acl", 16) == 0)

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "sys/file.h"
+#include "sys/image_xattr.h"
 #include "sys/path.h"
 
 #include <fcntl.h>
@@ -60,8 +61,7 @@ static bool is_image_xattr(const char *name)
 {
     static const char *const kept[] = { "user.", "security.capability", "system.posix_acl_" };
 
-    if (strncmp(name, OVERLAY_XATTR_PREFIX, strlen(OVERLAY_XATTR_PREFIX)) == 0 ||
-        strncmp(name, COPYUP_XATTR_PREFIX, strlen(COPYUP_XATTR_PREFIX)) == 0)
+    if (strncmp(name, OVERLAY_XATTR_PREFIX, strlen(OVERLAY_XATTR_PREFIX)) == 0)
         return false;
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         if (strncmp(name, kept[i], strlen(kept[i])) == 0)
@@ -77,13 +77,13 @@ static int by_name(const void *a, const void *b)
 static struct err *xattr_read(int fd, const char *name, struct tar_entry *e)
 {
     AUTO_FREE char *value = NULL;
-    ssize_t n = fd_getxattr(fd, name, NULL, 0);
+    ssize_t n = image_xattr_get(fd, name, NULL, 0);
 
     if (n > LIMIT_XATTR_BYTES)
         return err_new(ERR_DISK, "extended attribute '%s' is larger than %d bytes", name, LIMIT_XATTR_BYTES);
     value = xcalloc(1, (size_t)(n < 0 ? 0 : n) + 1);
     if (n > 0)
-        n = fd_getxattr(fd, name, value, (size_t)n);
+        n = image_xattr_get(fd, name, value, (size_t)n);
     if (n < 0)
         return errno == ENODATA ? NULL : err_sys(errno, "cannot read extended attribute '%s'", name);
     e->xattrs = xreallocarray(e->xattrs, e->n_xattrs + 1, sizeof(*e->xattrs));
@@ -106,9 +106,12 @@ struct err *xattrs_read_fd(int fd, mode_t type, struct tar_entry *e)
     }
     if (n < 0)
         return errno == EOPNOTSUPP ? NULL : err_sys(errno, "cannot list extended attributes");
-    for (ssize_t i = 0; i < n; i += (ssize_t)strlen(list + i) + 1)
-        if (is_image_xattr(list + i))
-            TRY(xattr_read(fd, list + i, e));
+    for (ssize_t i = 0; i < n; i += (ssize_t)strlen(list + i) + 1) {
+        const char *name = image_xattr_name(list + i);
+
+        if (name && is_image_xattr(name))
+            TRY(xattr_read(fd, name, e));
+    }
     if (e->n_xattrs > 1)
         qsort(e->xattrs, e->n_xattrs, sizeof(*e->xattrs), by_name);
     return NULL;

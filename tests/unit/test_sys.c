@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "sys/file.h"
+#include "sys/image_xattr.h"
 #include "sys/owner.h"
 #include "sys/path.h"
 #include "sys/program.h"
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 static int tmp_fd = -1;
 static char tmp_path[] = "/tmp/copyup-test-sys-XXXXXX";
@@ -207,6 +209,40 @@ static void test_recorded_owner_of_special(void **state)
     }
 }
 
+/* Whatever the process may set, an attribute is found by the name that it was given. */
+static void test_image_xattrs(void **state)
+{
+    static const struct {
+        const char *stored, *name;
+    } rows[] = {
+        { "user.note", "user.note" },
+        { CAPABILITY_XATTR, CAPABILITY_XATTR },
+        { CAPABILITY_XATTR_STORED, CAPABILITY_XATTR },
+        { OWNER_XATTR, NULL },
+    };
+    static const char caps[] = "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0"; /* 20 bytes with its end */
+    char value[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *name = image_xattr_name(rows[i].stored);
+
+        if (!name != !rows[i].name || (name && strcmp(name, rows[i].name) != 0))
+            fail_msg("%s: %s", rows[i].stored, name ? name : "none");
+    }
+    AUTO_CLOSE int fd = openat(tmp_fd, "capable", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(image_xattr_set(fd, CAPABILITY_XATTR, caps, sizeof(caps)), 0);
+    assert_int_equal(image_xattr_get(fd, CAPABILITY_XATTR, value, sizeof(value)), sizeof(caps));
+    image_xattr_remove(fd, CAPABILITY_XATTR);
+    assert_int_equal(image_xattr_get(fd, CAPABILITY_XATTR, value, sizeof(value)), -1);
+    /* as it lies where it was refused */
+    assert_int_equal(fsetxattr(fd, CAPABILITY_XATTR_STORED, caps, sizeof(caps), 0), 0);
+    assert_int_equal(image_xattr_get(fd, CAPABILITY_XATTR, value, sizeof(value)), sizeof(caps));
+    assert_memory_equal(value, caps, sizeof(caps));
+    image_xattr_remove(fd, CAPABILITY_XATTR);
+    assert_int_equal(flistxattr(fd, value, sizeof(value)), 0);
+}
+
 static void test_owner_records(void **state)
 {
     static const struct {
@@ -371,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_sparse_copy),
         cmocka_unit_test(test_recorded_owner),
         cmocka_unit_test(test_recorded_owner_of_special),
+        cmocka_unit_test(test_image_xattrs),
         cmocka_unit_test(test_owner_records),
         cmocka_unit_test(test_owner_table),
         cmocka_unit_test(test_remove_unwritable_tree),
