@@ -59,6 +59,7 @@ static struct err *run_step(struct err *(*run)(const struct settings *s))
 {
     AUTO(settings_free) struct settings *s = NULL;
 
+    TRY(settings_load_env_file());
     TRY(settings_read(environ, &s));
     log_set_level((enum log_level)wire_log_level(s));
     return run(s);

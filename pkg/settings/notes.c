@@ -61,15 +61,26 @@ static bool name_known(const char *name, const char **nearest)
     return false;
 }
 
+/* What looks like a setting and is none: nothing that somebody asked for is ignored without a word. */
 void settings_note_unknown(struct reading *r)
 {
+    AUTO(buf_release) struct buf others = BUF_INIT;
+    size_t n = 0;
+
     for (char *const *e = r->environ_entries; *e; e++) {
         const char *eq = strchr(*e, '='), *nearest = NULL;
         if (strncmp(*e, PREFIX, strlen(PREFIX)) != 0 || !eq || eq[1] == '\0')
             continue;
         AUTO_FREE char *name = xstrndup(*e, (size_t)(eq - *e));
-        if (!name_known(name, &nearest) && nearest)
+        if (name_known(name, &nearest))
+            continue;
+        if (nearest)
             strs_take(&r->s->notes,
                       xasprintf("%s is not a setting of this step and is ignored; did you mean %s?", name, nearest));
+        else
+            buf_printf(&others, "%s%s", n++ > 0 ? ", " : "", name);
     }
+    if (n > 0)
+        strs_take(&r->s->notes, xasprintf("%s %s of this step and %s ignored", buf_str(&others),
+                                          n > 1 ? "are no settings" : "is not a setting", n > 1 ? "are" : "is"));
 }

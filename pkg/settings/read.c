@@ -41,7 +41,8 @@ bool reading_asks(const struct reading *r, const struct setting *row)
     if (!origin)
         return false;
     const char *value = reading_env(r, origin);
-    return row->type != SETTING_BOOL || !value || (value_bool(value, &on) && on);
+    bool is_bool = value && value_bool(value, &on); /* "false" asks for nothing, whatever else could stand there */
+    return row->type == SETTING_BOOL ? !value || on : !is_bool || on;
 }
 
 /* One of the words of a list split by blanks. */

@@ -114,6 +114,9 @@ struct settings {
     struct strs import_cache, export_cache;
 };
 
+/* Puts what the file holds that PLUGIN_ENV_FILE names, if one, into the program's environment, where that has no value
+ * of its own. Before there are threads, and before settings_read(). */
+MUST_USE struct err *settings_load_env_file(void);
 /* Reads environ-like NAME=VALUE entries (and the files they name). All mistakes are found before it returns, joined
  * into one error list of kind ERR_SETTING, each naming the variable, the value (*** for secrets) and what is allowed.
  */

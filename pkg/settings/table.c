@@ -50,7 +50,7 @@ const struct setting settings_table[] = {
       HELP("Use PLUGIN_BUILD_ARGS_NEW instead of PLUGIN_BUILD_ARGS.") },
     { NAMES("PLUGIN_BUILD_ARGS_FROM_ENV"), LIST, PLACE(build_args_from_env),
       HELP("Names of environment variables that become build arguments.") },
-    { NAMES("PLUGIN_CUSTOM_LABELS"), LIST, PLACE(labels), HELP("Labels of the image: NAME=VALUE.") },
+    { NAMES("PLUGIN_CUSTOM_LABELS", "PLUGIN_LABEL"), LIST, PLACE(labels), HELP("Labels of the image: NAME=VALUE.") },
     { NAMES("PLUGIN_PLATFORM", "PLUGIN_CUSTOM_PLATFORM"), LIST, PLACE(platforms),
       HELP("The platforms to build for: OS/ARCHITECTURE[/VARIANT]. Several give an image index (in Docker's format a "
            "manifest "
@@ -76,8 +76,9 @@ const struct setting settings_table[] = {
            "/etc/ssh/ssh_known_hosts or ~/.ssh/known_hosts.") },
     { NAMES("PLUGIN_ADD_HOST"), LIST, PLACE(add_hosts),
       HELP("Further hosts for RUN, in its /etc/hosts: NAME:ADDRESS, as docker build --add-host has it.") },
-    { NAMES("PLUGIN_ENV_FILE"), TEXT, NO_PLACE, HELP("A file with further settings."),
-      REFUSED("files with settings are not supported by this version") },
+    { NAMES("PLUGIN_ENV_FILE"), TEXT, NO_PLACE,
+      HELP("A file of NAME=VALUE lines: the step's environment where that does not have the name. Values may stand in "
+           "'...' or \"...\".") },
 
     { .group = "How it is built",
       NAMES("PLUGIN_SNAPSHOT_MODE"),
@@ -174,7 +175,7 @@ const struct setting settings_table[] = {
       HELP("Set by App Service and Arc: who gives tokens for the managed identity.") },
     { NAMES("IDENTITY_HEADER"), SECRET, PLACE(identity_header), HELP("Set by App Service.") },
     { NAMES("IMDS_ENDPOINT"), TEXT, PLACE(imds_endpoint), HELP("Set by Arc.") },
-    { NAMES("AZURE_AUTHORITY_HOST"), TEXT, PLACE(authority_host),
+    { NAMES("AZURE_AUTHORITY_HOST", "PLUGIN_AZURE_AUTHORITY_HOST"), TEXT, PLACE(authority_host),
       HELP("The Azure login service: https://HOST. Default: that of the registry's cloud.") },
     { NAMES("SUBSCRIPTION_ID", "PLUGIN_SUBSCRIPTION_ID"), TEXT, PLACE(subscription_id),
       HELP("The id of the registry's subscription: the artifact file then has the registry's address in the Azure "
@@ -270,7 +271,7 @@ const struct setting settings_table[] = {
       NOTHING("no layer is ever held in memory") },
 
     { .group = "Outputs",
-      NAMES("PLUGIN_NO_PUSH", "PLUGIN_DRY_RUN"),
+      NAMES("PLUGIN_NO_PUSH", "PLUGIN_DRY_RUN", "KANIKO_NO_PUSH"),
       BOOL,
       PLACE(no_push),
       DEFAULT("false"),
@@ -297,6 +298,13 @@ const struct setting settings_table[] = {
     { NAMES("PLUGIN_SIGN"), BOOL, NO_PLACE, HELP("Sign the image."), REFUSED(WHY_SIGN) },
     { NAMES("PLUGIN_COSIGN_PRIVATE_KEY", "PLUGIN_COSIGN_KEY"), SECRET, NO_PLACE, HELP("The key to sign with."),
       REFUSED(WHY_SIGN) },
+    { NAMES("PLUGIN_COSIGN_PASSWORD"), SECRET, NO_PLACE, HELP("Its password."), REFUSED(WHY_SIGN) },
+    { NAMES("PLUGIN_COSIGN_PARAMS", "PLUGIN_COSIGN_PASSWORD_ENV"), TEXT, NO_PLACE, HELP("How it is signed."),
+      REFUSED(WHY_SIGN) },
+    { NAMES("PLUGIN_ATTESTATION", "PLUGIN_ATTEST"), TEXT, NO_PLACE, HELP("Provenance and lists of packages."),
+      REFUSED("attestations are not made by this version; those of a layout are pushed as they are") },
+    { NAMES("PLUGIN_DESTINATIONS"), SEMICOLONS, NO_PLACE, HELP("Several names of the image."),
+      REFUSED("PLUGIN_REPO and PLUGIN_TAGS say what is pushed, to one repository") },
 
     { .group = "Messages",
       NAMES("PLUGIN_VERBOSITY"),
@@ -314,7 +322,13 @@ const struct setting settings_table[] = {
       PLACE(force),
       HELP("Build outside of a container."),
       NOTHING(WHY_OWN_ROOT) },
-    { NAMES("PLUGIN_CLEANUP"), BOOL, NO_PLACE, HELP("Remove the image's files afterwards."), NOTHING(WHY_OWN_ROOT) },
+    { NAMES("PLUGIN_CLEANUP", "KANIKO_CLEANUP"), BOOL, NO_PLACE, HELP("Remove the image's files afterwards."),
+      NOTHING(WHY_OWN_ROOT) },
+    { NAMES("KANIKO_PRE_CLEANUP"), BOOL, NO_PLACE, HELP("Remove files before the build."), NOTHING(WHY_OWN_ROOT) },
+    { NAMES("KANIKO_PRESERVE_CONTEXT"), BOOL, NO_PLACE, HELP("Keep the context's files."), NOTHING(WHY_OWN_ROOT) },
+    { NAMES("KANIKO_DIR"), TEXT, NO_PLACE, HELP("kaniko's own directory."),
+      NOTHING("PLUGIN_STATE_DIR says where layers and roots are kept") },
+    { NAMES("PLUGIN_QUIET"), BOOL, NO_PLACE, HELP("Tell less."), NOTHING("PLUGIN_VERBOSITY=error tells errors alone") },
     { NAMES("PLUGIN_IGNORE_VAR_RUN"), BOOL, NO_PLACE, HELP("Leave /var/run out of layers."), NOTHING(WHY_LAYERS) },
     { NAMES("PLUGIN_USE_NEW_RUN"), BOOL, NO_PLACE, HELP("Another way to find changes."), NOTHING(WHY_LAYERS) },
     { NAMES("PLUGIN_SKIP_UNUSED_STAGES"), BOOL, NO_PLACE, HELP("Build only the stages that the target needs."),

@@ -204,7 +204,14 @@ static const struct {
     const char *want;
 } notes[] = {
     { "none", { REPO, "PLUGIN_SNAPSHOT_MODE=redo", "PLUGIN_CLEANUP=false", "PLUGIN_ENABLE_CACHE=false" }, "" },
-    { "foreign names", { REPO, "PLUGIN_GARBAGE=yoyo", "DRONE_X=1", "KANIKO_DIR=/x" }, "" },
+    { "foreign names", { REPO, "GARBAGE=yoyo", "DRONE_X=1", "KANIKO_X=/x", "FF_KANIKO_Y=1" }, "" },
+    { "no setting", { REPO, "PLUGIN_GARBAGE=yoyo" }, "PLUGIN_GARBAGE is not a setting of this step and is ignored" },
+    { "no settings",
+      { REPO, "PLUGIN_GARBAGE=yoyo", "PLUGIN_RUBBISH=1" },
+      "PLUGIN_GARBAGE, PLUGIN_RUBBISH are no settings of this step and are ignored" },
+    { "kaniko's directory",
+      { REPO, "KANIKO_DIR=/x" },
+      "KANIKO_DIR has no effect: PLUGIN_STATE_DIR says where layers and roots are kept" },
     { "misspelt",
       { REPO, "PLUGIN_TAGZ=1" },
       "PLUGIN_TAGZ is not a setting of this step and is ignored; did you mean PLUGIN_TAGS?" },
