@@ -23,8 +23,8 @@ OUR_CFLAGS   := -std=gnu17 $(WARN) -fno-common $(HARDEN) -pthread \
                 $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # order matters: curl first; libz late (static archives are read once). http_parser and mbedcrypto are what libgit2
 # needs besides what pkg/repo/offline.c and pkg/ssh/no_gssapi.c keep out.
-LIBS     := $(DEPS)/lib/libcurl.a -lgit2 -lhttp_parser -lmbedcrypto -lssh -lyajl_s -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
-TESTLIBS := $(DEPS)/lib/libcurl.a -lgit2 -lssh -lyajl -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
+LIBS     := $(DEPS)/lib/libcurl.a $(DEPS)/lib/libisal.a -lgit2 -lhttp_parser -lmbedcrypto -lssh -lyajl_s -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
+TESTLIBS := $(DEPS)/lib/libcurl.a $(DEPS)/lib/libisal.a -lgit2 -lssh -lyajl -lseccomp -lnghttp2 -lssl -lcrypto -ldeflate -lzstd -llzma -lbz2 -lz
 GC       := -Wl,--gc-sections
 STATIC   := -static-pie $(GC) -Wl,-z,relro,-z,now,-z,noexecstack
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS)
@@ -50,11 +50,12 @@ FLAGS := $(COMPILE) $(LINK) $(LIBS)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D); printf '%s\n' '$(FLAGS)' | cmp -s - $@ || printf '%s\n' '$(FLAGS)' > $@
 
-deps: $(DEPS)/lib/libcurl.a
-$(DEPS)/lib/libcurl.a:
-	hack/build-curl.sh $(DEPS)
+STATIC_DEPS := $(DEPS)/lib/libcurl.a $(DEPS)/lib/libisal.a
+deps: $(STATIC_DEPS)
+$(DEPS)/lib/lib%.a:
+	hack/build-$*.sh $(DEPS)
 
-$(BUILD)/%.o: %.c $(BUILD)/flags | $(DEPS)/lib/libcurl.a
+$(BUILD)/%.o: %.c $(BUILD)/flags | $(STATIC_DEPS)
 	@mkdir -p $(@D)
 	$(call Q,CC)$(COMPILE) -MMD -MP -c -o $@ $<
 $(BUILD)/libcopyup.a: $(LIB_OBJ)

@@ -2,17 +2,13 @@
 # build-curl.sh DIR: puts a minimal static libcurl (HTTP, HTTPS, HTTP/2; OpenSSL) and its headers into DIR/lib and
 # DIR/include, from Debian's curl source. Debian's own libcurl.a needs libraries that Debian does not ship static.
 set -eu
-version=7.88.1
 dir=$1
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 work=$dir/curl
-rm -rf "$work" "$dir/dl"
-mkdir -p "$dir/dl" "$dir/lib" "$dir/include"
-# apt drops its rights to _apt for the download: a directory that only we may enter makes it warn
-(cd "$dir/dl" && apt-get -q source --only-source curl)
-test -d "$dir/dl/curl-$version" || { echo "expected curl $version, got: $(ls "$dir/dl")" >&2; exit 1; }
-mv "$dir/dl/curl-$version" "$work"
+rm -rf "$work"
+mkdir -p "$dir/lib" "$dir/include"
+"$(dirname "$0")/debian-source.sh" curl 7.88.1 "$work"
 cd "$work"
 # without this, make would run the autotools again: dpkg-source sets one time on all files
 find . \( -name aclocal.m4 -o -name Makefile.in -o -name configure -o -name '*.h.in' \) -exec touch {} +
@@ -34,4 +30,4 @@ cp -r include/curl "$dir/include/"
 rm -f "$dir/lib/libcurl.tmp"
 find lib -name '*.o' -print0 | sort -z | xargs -0 ar rcs "$dir/lib/libcurl.tmp"
 mv "$dir/lib/libcurl.tmp" "$dir/lib/libcurl.a"
-rm -rf "$work" "$dir/dl"
+rm -rf "$work"

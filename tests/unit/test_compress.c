@@ -422,8 +422,8 @@ static const struct {
     { "an empty name and comment", "\0\0", 24, 2, 0, 0, NULL },
     { "an unknown flag", "", 32, 0, 0, 0, "unknown header" },
     { "a name without an end", NULL, 8, 2000000, 0, 0, "header is too long" },
-    { "a wrong checksum", "", 0, 0, 1, 0, "checksum is wrong" },
-    { "a wrong length", "", 0, 0, 0, 1, "another length" },
+    { "a wrong checksum", "", 0, 0, 1, 0, "checksum or its length" },
+    { "a wrong length", "", 0, 0, 0, 1, "checksum or its length" },
 };
 
 static void put_u32(struct buf *out, uint32_t v)
