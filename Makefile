@@ -121,12 +121,12 @@ run: setup
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libcopyup.a
 	@mkdir -p $(@D)
 	$(call Q,LD)$(LINK) -o $@ $^ $(TESTLIBS)
-bench: all $(BUILD)/bench/streams $(BUILD)/bench/transfer $(BUILD)/bench/small
+bench: all $(addprefix $(BUILD)/bench/,streams transfer small library)
 	$(BUILD)/bench/streams
 	@d=$$(mktemp -d /var/tmp/copyup-bench-XXXXXX) && { $(BUILD)/bench/small $$d; e=$$?; rm -rf $$d; exit $$e; }
-	tests/bench/copy $(BUILD)/copyup
 	tests/bench/transfer $(BUILD)/bench/transfer
-	tests/bench/run --copyup $(BUILD)/copyup
+	tests/bench/builds --copyup $(BUILD)/copyup --tools $(BUILD)/bench
+	tests/bench/builds --copyup $(BUILD)/copyup --limited
 	tests/bench/owners --copyup $(BUILD)/copyup
 image: all
 	hack/build-image.sh $(BUILD)
