@@ -267,6 +267,31 @@ static void set_destination(const struct step_ctx *c, struct build_opts *o)
     o->exports = c->s->tar_path || c->s->oci_layout_path;
 }
 
+/* For a build whose volume is full. */
+struct room {
+    struct step_ctx *c;
+    const struct sandbox *sb;
+    struct store *store;
+};
+
+static bool make_room(void *ctx)
+{
+    const struct room *r = ctx;
+
+    return wire_clean(r->c->s, r->sb, r->store, true, r->c->started_s, &r->c->printer);
+}
+
+static struct err *make_and_deliver(struct step_ctx *c, const struct build_opts *o)
+{
+    AUTO(product_free) struct product *p = NULL;
+
+    TRY(check_target(c));
+    struct err *e = product_make(o, (const struct plan *const *)c->plans, c->n_plans, &p);
+    if (e && o->cache && (err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT))
+        finish_cache(c, o->cache);
+    return e ? e : deliver(c, p);
+}
+
 static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struct store *store,
                              struct registry *registry, struct snapshotter *sn)
 {
@@ -275,7 +300,7 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     AUTO(cache_free) struct cache *cache = NULL;
     AUTO(wire_mounts_free) struct wire_mounts *mounts = NULL;
     AUTO_FREE char *scope = cache_scope(c->s);
-    AUTO(product_free) struct product *p = NULL;
+    struct room room = { c, sb, store };
 
     show_start(c, sb, sn, store);
     TRY(wire_remote(c->s, c->run, sb, store, &progress, &remote));
@@ -292,6 +317,8 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
                             .limits = &c->limits,
                             .planned = planned,
                             .planned_ctx = c,
+                            .make_room = make_room,
+                            .make_room_ctx = &room,
                             .cancel = sb->cancel };
 
     TRY(wire_build(c->s, c->started_s, &o));
@@ -303,12 +330,7 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     o.mounts = wire_mounts_get(mounts);
     if (c->only_plan)
         return plan_show(&o, (const struct plan *const *)c->plans, c->n_plans);
-    TRY(check_target(c));
-    struct err *e = product_make(&o, (const struct plan *const *)c->plans, c->n_plans, &p);
-    if (e && cache && (err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT))
-        finish_cache(c, cache);
-    if (!e)
-        e = deliver(c, p);
+    struct err *e = make_and_deliver(c, &o);
     mount_stash_save(o.mounts); /* also of a build that failed: of the RUNs that ended well */
     return e;
 }
@@ -337,6 +359,8 @@ static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
     TRY(wire_net(c->s, sb->cancel, &net));
     c->net = net;
     TRY(wire_store(c->state_dir, &store));
+    if (!c->only_plan)
+        (void)wire_clean(c->s, sb, store, false, c->started_s, &c->printer);
     TRY(wire_snapshotter(c->s, sb, store, &sn));
     struct err *e = run_build(c, sb, store, wire_registry(net), sn);
     cancel_free(c->grace);

@@ -1,4 +1,5 @@
 #include "wire.h"
+#include "store/gc.h"
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -190,6 +191,29 @@ struct err *wire_store(const char *state_dir, struct store **ret)
 {
     return err_hint(err_wrap(store_open(state_dir, ret), "cannot use the state directory '%s'", state_dir),
                     "Mount an emptyDir volume that the step's user can write, and name it with PLUGIN_STATE_DIR.");
+}
+
+bool wire_clean(const struct settings *s, const struct sandbox *sb, struct store *store, bool full, int64_t now_s,
+                struct progress_printer *pp)
+{
+    const bool sized = s->state_bytes && !full;
+    const struct gc_opts o = { .space = sb->rung,
+                               .now_s = now_s,
+                               .max_age_s = s->state_age_ms ? s->state_age_ms / 1000 : INT64_MAX,
+                               .max_bytes = sized ? (uint64_t)s->state_bytes : UINT64_MAX,
+                               .free_bytes = full    ? UINT64_MAX
+                                             : sized ? 0
+                                                     : store_usual_free(store) };
+    struct gc_stats stats;
+    char size[32];
+
+    store_gc(store, &o, &stats);
+    if (!stats.removed)
+        return false;
+    progress_size(stats.freed_bytes, size);
+    progress_line(pp, "state directory: %zu layers and cache mounts removed, %s%s", stats.removed, size,
+                  full ? ": its volume was full" : "");
+    return true;
 }
 
 struct err *wire_snapshotter(const struct settings *s, const struct sandbox *sb, const struct store *store,

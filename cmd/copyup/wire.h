@@ -3,6 +3,7 @@
 #define COPYUP_WIRE_H
 
 #include "build/build.h"
+#include "progress.h"
 #include "settings/settings.h"
 
 /* HTTP client, credentials and registry client, which live and die together. */
@@ -18,6 +19,10 @@ DEFINE_CLEANUP(struct wire_net *, wire_net_free);
  * id is the pod's. The caller frees. */
 MUST_USE struct err *wire_state_dir(const struct settings *s, char **ret_dir);
 MUST_USE struct err *wire_store(const char *state_dir, struct store **ret);
+/* Removes from a state directory that is kept what is too old or too much, and says so. full: all that nobody uses.
+ * False: there was nothing. */
+bool wire_clean(const struct settings *s, const struct sandbox *sb, struct store *store, bool full, int64_t now_s,
+                struct progress_printer *pp);
 MUST_USE struct err *wire_snapshotter(const struct settings *s, const struct sandbox *sb, const struct store *store,
                                       struct snapshotter **ret);
 /* Fills what comes from the settings; the rest of o is set. now_s: the time to use where no epoch is given. */

@@ -73,6 +73,10 @@ struct build_opts {          /* all borrowed */
     struct err *(*planned)(void *ctx, const struct strs *declared);
     void *planned_ctx;
 
+    /* The volume is full: false if nothing could be removed from it. NULL: nobody can. */
+    bool (*make_room)(void *ctx);
+    void *make_room_ctx;
+
     enum snapshot_mode snapshot_mode;
     struct compress_opts compress;
     int format; /* enum image_format, or -1: as the base image's, Docker's for scratch */

@@ -173,9 +173,20 @@ static struct err *whole_or_anew(struct product *p, struct err *e)
     return e;
 }
 
+static bool is_full(const struct err *e)
+{
+    return err_errno(e) == ENOSPC || err_errno(e) == EDQUOT;
+}
+
+/* A volume that is full is tried once more if something could be removed from it. */
 static struct err *build_until_whole(struct product *p)
 {
-    return whole_or_anew(p, build_once(p));
+    struct err *e = whole_or_anew(p, build_once(p));
+
+    if (!e || !is_full(e) || !p->o.make_room || !p->o.make_room(p->o.make_room_ctx))
+        return e;
+    err_free(e);
+    return whole_or_anew(p, build_anew(p));
 }
 
 static struct product *product_alloc(const struct build_opts *opts, const struct plan *const *plans, size_t n_plans)

@@ -94,6 +94,8 @@ struct settings {
     int64_t cache_ttl_h;
     bool no_cache, cache_copies, cache_runs;
     char *cache_mounts;        /* "local" or "registry" */
+    int64_t state_bytes;       /* of the state directory; 0: what the volume has room for */
+    int64_t state_age_ms;      /* what was not used for so long is removed from it; 0: for ever */
     int64_t cache_mount_bytes; /* of each that is kept in the registry */
     /* outputs */
     bool skip_existing_tags;

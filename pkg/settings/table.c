@@ -113,6 +113,13 @@ const struct setting settings_table[] = {
     { NAMES("PLUGIN_TIMEOUT"), DURATION, PLACE(timeout_ms), DEFAULT("0"),
       HELP("When to stop: 1h30m, 90s, 2d; a plain number is seconds; 0 is never.") },
     { NAMES("PLUGIN_STATE_DIR"), TEXT, PLACE(state_dir), HELP("Where layers and roots are kept while building.") },
+    { NAMES("PLUGIN_STATE_SIZE"), SIZE, PLACE(state_bytes), DEFAULT("0"),
+      HELP("How much of layers and cache mounts is kept there when a build begins: bytes, or a number with K, M, G or "
+           "T. 0: "
+           "as much as leaves a tenth of the volume free, at most 10 GiB. What was not used for the longest time "
+           "goes.") },
+    { NAMES("PLUGIN_STATE_MAX_AGE"), DURATION, PLACE(state_age_ms), DEFAULT("2w"),
+      HELP("What was not used there for so long is removed: 2w, 12h, a number of seconds; 0 keeps it.") },
     { NAMES("COPYUP_SNAPSHOTTER"), TEXT, PLACE(snapshotter), DEFAULT("auto"), HELP("The snapshotter to use.") },
     { NAMES("COPYUP_SANDBOX"), TEXT, PLACE(sandbox), DEFAULT("auto"), HELP("The sandbox to use.") },
 

@@ -8,6 +8,7 @@
 #include "snapshot/snapshot_priv.h"
 #include "snapshot/unpack.h"
 #include "sys/file.h"
+#include "sys/hold.h"
 #include "sys/path.h"
 #include "tar/decompress.h"
 
@@ -157,6 +158,13 @@ static struct err *choose(struct snapshotter *s)
     return all;
 }
 
+static struct err *open_layers_lock(struct snapshotter *s, const char *state_dir)
+{
+    AUTO_FREE char *path = xasprintf("%s/" HOLD_LAYERS, state_dir);
+
+    return hold_open(path, &s->layers_fd);
+}
+
 struct err *snapshotter_open(const struct snapshotter_opts *opts, struct snapshotter **ret)
 {
     AUTO(snapshotter_free) struct snapshotter *s = xcalloc(1, sizeof(*s));
@@ -164,6 +172,7 @@ struct err *snapshotter_open(const struct snapshotter_opts *opts, struct snapsho
     s->state_dir = xstrdup(opts->state_dir);
     s->build_dir = xstrdup(opts->build_dir);
     s->owners = opts->owners;
+    s->layers_fd = -1;
     s->cancel = opts->cancel;
     TRY(file_mkdirs(s->build_dir, 0755));
     if (strcmp(opts->backend, "auto") == 0)
@@ -173,6 +182,7 @@ struct err *snapshotter_open(const struct snapshotter_opts *opts, struct snapsho
     s->space_dir =
         xasprintf("%s/layers/%s%s", opts->state_dir, opts->layer_space, s->ops->overlay_marks ? "" : "-plain");
     TRY(file_mkdirs(s->space_dir, 0755));
+    TRY(open_layers_lock(s, opts->state_dir));
     log_debug("snapshot", "%s", s->description);
     *ret = steal(&s);
     return NULL;
@@ -195,6 +205,7 @@ void snapshotter_free(struct snapshotter *s)
     free(s->state_dir);
     free(s->build_dir);
     free(s->space_dir);
+    close_fd(&s->layers_fd);
     free(s->description);
     free(s);
 }
@@ -206,11 +217,23 @@ static char *layer_path(const struct snapshotter *s, const struct digest *diff_i
     return xasprintf("%s/%s%s%s", s->space_dir, digest_hex(diff_id), name ? "/" : "", name ? name : "");
 }
 
+/* As long as this build lives nobody removes it. */
+static void hold_layer(const struct snapshotter *s, const struct digest *diff_id)
+{
+    AUTO_FREE char *name = xasprintf("%s/%s", strrchr(s->space_dir, '/') + 1, digest_hex(diff_id));
+
+    hold_use(s->layers_fd, name);
+}
+
 bool snapshotter_has_layer(const struct snapshotter *s, const struct digest *diff_id)
 {
-    AUTO_FREE char *path = layer_path(s, diff_id, "fs");
+    AUTO_FREE char *path = layer_path(s, diff_id, "fs"), *dir = layer_path(s, diff_id, NULL);
 
-    return access(path, F_OK) == 0;
+    hold_layer(s, diff_id);
+    if (access(path, F_OK) < 0)
+        return false;
+    (void)utimensat(AT_FDCWD, dir, NULL, 0); /* when it was last used */
+    return true;
 }
 
 /* A source that hashes what passes. */
@@ -347,6 +370,7 @@ struct err *snapshotter_unpack(struct snapshotter *s, const struct digest *diff_
 {
     AUTO_FREE char *dir = NULL;
 
+    hold_layer(s, diff_id);
     TRY(snapshot_new_dir(s, "unpack", &dir));
     struct err *e = unpack_into(s, diff_id, blob, dir);
     err_free(file_remove_tree(AT_FDCWD, dir)); /* nothing is there if it got its place */

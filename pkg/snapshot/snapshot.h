@@ -44,7 +44,8 @@ void snapshotter_set_cancel(struct snapshotter *s, const struct cancel *cancel);
 void snapshotter_free(struct snapshotter *s);
 DEFINE_CLEANUP(struct snapshotter *, snapshotter_free);
 
-/* Is the layer with this diff id (digest of the uncompressed tar) already unpacked? */
+/* Is the layer with this diff id (digest of the uncompressed tar) already unpacked? From now on nobody removes it as
+ * long as the snapshotter lives (store/gc.h). */
 bool snapshotter_has_layer(const struct snapshotter *s, const struct digest *diff_id);
 /* Unpacks a layer blob (compressed in any way we know) and checks that its uncompressed bytes have diff_id: a wrong one
  * is ERR_REGISTRY and leaves nothing behind. Safe against other builds unpacking the same layer. */

@@ -39,6 +39,7 @@ struct snapshotter {
     enum owner_mode owners;
     const struct cancel *cancel;
     atomic_uint next_id; /* names in build_dir */
+    int layers_fd;       /* of the layers that this build uses */
 };
 
 struct rootfs {

@@ -111,6 +111,7 @@ static struct err *open_number(struct store *s, const struct cache_dir_spec *spe
     if (spec->sharing == CACHE_PRIVATE && !try_lock(c->lock_fd, F_WRLCK))
         return NULL; /* in use: *ret stays as it is */
     TRY(lock_and_make(s, spec, c));
+    (void)futimens(c->lock_fd, NULL); /* when it was last used */
     *ret = steal(&c);
     return NULL;
 }
@@ -129,16 +130,26 @@ struct err *cache_dir_open(struct store *s, const struct cache_dir_spec *spec, s
     return NULL;
 }
 
-struct cache_dir *cache_dir_try(const char *path)
+static struct cache_dir *try_dir(const char *path, short type)
 {
     AUTO(cache_dir_close) struct cache_dir *c = xcalloc(1, sizeof(*c));
 
     c->lock_fd = -1;
     c->path = xstrdup(path);
     struct err *e = open_lock(path, &c->lock_fd);
-    const bool locked = !e && try_lock(c->lock_fd, F_RDLCK) && access(path, F_OK) == 0;
+    const bool locked = !e && try_lock(c->lock_fd, type) && access(path, F_OK) == 0;
     err_free(e);
     return locked ? steal(&c) : NULL;
+}
+
+struct cache_dir *cache_dir_try(const char *path)
+{
+    return try_dir(path, F_RDLCK);
+}
+
+struct cache_dir *cache_dir_try_alone(const char *path)
+{
+    return try_dir(path, F_WRLCK);
 }
 
 const char *cache_dir_path(const struct cache_dir *c)

@@ -35,6 +35,8 @@ MUST_USE struct err *cache_dir_open(struct store *s, const struct cache_dir_spec
 const char *cache_dir_path(const struct cache_dir *c); /* borrowed */
 /* Locks a directory as CACHE_SHARED does, by its path, if it is there and nobody else needs it alone; else NULL. */
 struct cache_dir *cache_dir_try(const char *path);
+/* The same, but as nobody else uses it: to remove it. */
+struct cache_dir *cache_dir_try_alone(const char *path);
 /* Gives up the lock; the directory stays. NULL is allowed. */
 void cache_dir_close(struct cache_dir *c);
 DEFINE_CLEANUP(struct cache_dir *, cache_dir_close);

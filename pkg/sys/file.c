@@ -209,6 +209,41 @@ struct err *file_remove_tree(int dirfd, const char *name)
     return remove_below(dirfd, name, st.st_dev, 0);
 }
 
+static uint64_t bytes_below(int dirfd, const char *name, int depth);
+
+static uint64_t bytes_of_entries(int fd, int depth)
+{
+    DIR *dir = fdopendir(fd);
+    uint64_t sum = 0;
+
+    if (!dir) {
+        close(fd);
+        return 0;
+    }
+    for (struct dirent *d; (d = readdir(dir));)
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+            sum += bytes_below(fd, d->d_name, depth);
+    closedir(dir);
+    return sum;
+}
+
+static uint64_t bytes_below(int dirfd, const char *name, int depth)
+{
+    struct stat st;
+
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    int fd = S_ISDIR(st.st_mode) && depth < LIMIT_WALK_DEPTH
+                 ? openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                 : -1;
+    return (uint64_t)st.st_blocks * 512 + (fd < 0 ? 0 : bytes_of_entries(fd, depth + 1));
+}
+
+uint64_t file_tree_bytes(const char *path)
+{
+    return bytes_below(AT_FDCWD, path, 0);
+}
+
 /* read + write, for file systems that cannot copy in the kernel */
 static struct err *copy_plain(int from, int to, size_t len, size_t *ret_done)
 {

@@ -30,6 +30,8 @@ MUST_USE struct err *file_mkdirs(const char *path, mode_t mode);
 /* rm -rf of dirfd/name, made writable on the way, without following symlinks or crossing into other mounts.
  * Not there = success. */
 MUST_USE struct err *file_remove_tree(int dirfd, const char *name);
+/* What a tree takes on its file system, as far as it can be looked at; hard links count each time. */
+uint64_t file_tree_bytes(const char *path);
 /* Copies len bytes from one descriptor's offset to the other's, in the kernel where possible; holes stay holes.
  * Tests cancel (may be NULL) between chunks. */
 MUST_USE struct err *file_copy_data(int from, int to, uint64_t len, const struct cancel *cancel);

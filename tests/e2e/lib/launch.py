@@ -19,12 +19,14 @@ EMPTY = ["/tmp", "/var/tmp", "/dev/shm"]
 def enter(spec):
     mounts.own_namespace()
     mounts.mount(spec["home"], "/mnt", None, mounts.MS_BIND)  # first: it may lie in one of those that become empty
+    if "state_from" in spec:
+        mounts.mount(spec["state_from"], "/mnt/state", None, mounts.MS_BIND)
     for path in EMPTY:
         mounts.mount("tmpfs", path, "tmpfs", 0, "mode=1777")
     if "pretend_memory" in spec:
         mounts.pretend_memory(spec["pretend_memory"])
     size = spec.get("state_size")
-    if not size and mounts.on_overlay("/mnt"):
+    if not size and "state_from" not in spec and mounts.on_overlay("/mnt"):
         size = "4G"
     if size:
         mounts.small_disk("/mnt/state", size, spec["uid"])
