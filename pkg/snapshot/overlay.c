@@ -157,11 +157,13 @@ static struct err *open_dir(const char *path, int *ret_fd)
     return NULL;
 }
 
-/* The layers' directories, highest first; at least `min`, filled up with empty ones. */
+/* The layers' directories, highest first; at least `min`, filled up with empty ones. An image may have a layer twice, and
+ * overlayfs no directory twice: the higher one has and hides all that the lower one does. */
 static struct err *list_lowers(struct rootfs *r, size_t min, struct strs *ret)
 {
     for (size_t i = r->stack.n; i-- > 0;)
-        strs_add(ret, r->stack.items[i]->dir);
+        if (!strs_has(ret, r->stack.items[i]->dir))
+            strs_add(ret, r->stack.items[i]->dir);
     while (ret->n < min) {
         AUTO_FREE char *dir = NULL;
 

@@ -92,6 +92,13 @@ def layered():
     return [first.bytes(), second.bytes(), third.bytes()]
 
 
+def repeated():
+    """Layers that come back: what was removed between them is there again, and what was added stays."""
+    one = Layer().add("r", kind="dir").add("r/one", b"one\n").bytes()
+    between = Layer().add("r", kind="dir").add("r/.wh.one", b"").add("r/stays", b"stays\n").bytes()
+    return [one, between, Layer().bytes(), one, Layer().bytes()]
+
+
 def merged_layer():
     """/bin and /lib lead into /usr, as distributions have it, and some links lead out."""
     layer = Layer().add("usr/lib", kind="dir").add("usr/sbin", kind="dir").add("lib", kind="symlink", target="usr/lib")
@@ -143,6 +150,7 @@ MAKERS = {
     "busybox-docker": lambda: busybox(oci=False),
     "odd": lambda: busybox([odd_layer()]),
     "layered": lambda: busybox(layered()),
+    "repeated": lambda: busybox(repeated()),
     "merged": lambda: busybox([merged_layer()]),
     "nobody": lambda: Image([Layer().add("f", b"f\n").bytes()], {}),
     "many": lambda: busybox(many_layers()),
