@@ -150,6 +150,8 @@ void state_command(const struct stage_state *s, const struct df_command *c, stru
     }
     for (size_t i = 0; i < c->args.n; i++)
         strs_add(ret_argv, c->args.items[i]);
+    if (!c->exec && c->args.n == 0)
+        strs_add(ret_argv, ""); /* the keyword alone: the shell gets an empty script */
 }
 
 static struct err *meta_cmd(struct stage_state *s, const struct df_instr *i)

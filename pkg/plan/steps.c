@@ -41,8 +41,6 @@ struct err *state_run(struct stage_state *s, const struct df_instr *i)
         heredoc_command(i, st, &command.args);
     else
         strs_copy(&command.args, &i->command.args);
-    if (!command.args.n && !command.exec)
-        strs_add(&command.args, ""); /* RUN alone: the shell gets an empty script */
     state_command(s, &command, &st->argv);
     strs_release(&command.args);
     st->env_moment = vars_now(&s->env);
