@@ -106,9 +106,12 @@ static void add_xattrs(const struct copier *c, int fd, struct hasher *h)
         list = many = xcalloc(1, LIMIT_XATTR_BYTES);
         n = flistxattr(fd, many, LIMIT_XATTR_BYTES);
     }
-    for (const char *s = list; n > 0 && s < list + n; s += strlen(s) + 1)
-        if (copy_xattr_name(c, s))
-            strs_add(&names, copy_xattr_name(c, s));
+    for (const char *s = list; n > 0 && s < list + n; s += strlen(s) + 1) {
+        const char *name = copy_xattr_name(c, s);
+
+        if (name && strcmp(name, "security.capability") == 0) /* the layer gets no other */
+            strs_add(&names, name);
+    }
     strs_sort(&names);
     add_number(h, names.n);
     for (size_t i = 0; i < names.n; i++)

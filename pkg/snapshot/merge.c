@@ -49,8 +49,8 @@ static struct err *copy_xattrs(int from, int to, mode_t type)
     AUTO(tar_entry_release) struct tar_entry have = { 0 };
     AUTO(tar_entry_release) struct tar_entry want = { 0 };
 
-    TRY(xattrs_read_fd(to, type, &have));
-    TRY(xattrs_read_fd(from, type, &want));
+    TRY(xattrs_read_all(to, type, &have));
+    TRY(xattrs_read_all(from, type, &want));
     for (size_t i = 0; i < have.n_xattrs; i++)
         image_xattr_remove(to, have.xattrs[i].name);
     for (size_t i = 0; i < want.n_xattrs; i++)

@@ -157,8 +157,8 @@ static struct err *open_dir(const char *path, int *ret_fd)
     return NULL;
 }
 
-/* The layers' directories, highest first; at least `min`, filled up with empty ones. An image may have a layer twice, and
- * overlayfs no directory twice: the higher one has and hides all that the lower one does. */
+/* The layers' directories, highest first; at least `min`, filled up with empty ones. An image may have a layer twice,
+ * and overlayfs no directory twice: the higher one has and hides all that the lower one does. */
 static struct err *list_lowers(struct rootfs *r, size_t min, struct strs *ret)
 {
     for (size_t i = r->stack.n; i-- > 0;)

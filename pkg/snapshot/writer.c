@@ -57,6 +57,12 @@ bool layer_writer_ignores(const struct layer_writer *w, const char *path)
 
 /* ---- reading what an entry needs ---- */
 
+/* BuildKit's layers have capabilities and no other attribute. */
+static bool is_layer_xattr(const char *name)
+{
+    return strcmp(name, "security.capability") == 0;
+}
+
 static bool is_image_xattr(const char *name)
 {
     static const char *const kept[] = { "user.", "security.capability", "system.posix_acl_" };
@@ -91,7 +97,7 @@ static struct err *xattr_read(int fd, const char *name, struct tar_entry *e)
     return NULL;
 }
 
-struct err *xattrs_read_fd(int fd, mode_t type, struct tar_entry *e)
+static struct err *read_wanted(int fd, mode_t type, bool (*wanted)(const char *name), struct tar_entry *e)
 {
     char few[1024];
     AUTO_FREE char *many = NULL;
@@ -109,12 +115,22 @@ struct err *xattrs_read_fd(int fd, mode_t type, struct tar_entry *e)
     for (ssize_t i = 0; i < n; i += (ssize_t)strlen(list + i) + 1) {
         const char *name = image_xattr_name(list + i);
 
-        if (name && is_image_xattr(name))
+        if (name && wanted(name))
             TRY(xattr_read(fd, name, e));
     }
     if (e->n_xattrs > 1)
         qsort(e->xattrs, e->n_xattrs, sizeof(*e->xattrs), by_name);
     return NULL;
+}
+
+struct err *xattrs_read_all(int fd, mode_t type, struct tar_entry *e)
+{
+    return read_wanted(fd, type, is_image_xattr, e);
+}
+
+struct err *xattrs_read_fd(int fd, mode_t type, struct tar_entry *e)
+{
+    return read_wanted(fd, type, is_layer_xattr, e);
 }
 
 struct err *xattrs_read(int dir_fd, const char *name, mode_t type, struct tar_entry *e)

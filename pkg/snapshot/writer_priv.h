@@ -43,11 +43,12 @@ MUST_USE struct err *layer_writer_end(struct layer_writer *w);
 void layer_writer_free(struct layer_writer *w);
 DEFINE_CLEANUP(struct layer_writer *, layer_writer_free);
 
-/* The extended attributes that are part of an image, sorted by name; *e gets them. Only files and directories have any.
- */
+/* The extended attributes that a layer holds, sorted by name; *e gets them. Only files and directories have any. */
 MUST_USE struct err *xattrs_read(int dir_fd, const char *name, mode_t type, struct tar_entry *e);
 /* The same of an open file (O_PATH will do). */
 MUST_USE struct err *xattrs_read_fd(int fd, mode_t type, struct tar_entry *e);
+/* All that a RUN can see of them: what base images' layers hold besides, and what RUNs set. */
+MUST_USE struct err *xattrs_read_all(int fd, mode_t type, struct tar_entry *e);
 /* The names in a directory but "." and "..", sorted by bytes, with their types as far as the file system tells. */
 struct names {
     struct name {

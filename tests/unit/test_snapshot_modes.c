@@ -706,8 +706,6 @@ static const struct change changes[] = {
     { "touch of a directory", "to data", "", NULL, 0 },
     { "chown", "co data/a 9:10", DATA "f data/a 644 9:10 =aaaa\n", "", 0 },
     { "chown of a directory", "co data/sub 9:10", DATA "d data/sub 700 9:10\n", "", 0 },
-    { "attribute", "xa etc/conf two", "d etc 755 0:0\nf etc/conf 644 0:0 =conf @user.note=two\n", "", 0 },
-    { "attribute of a directory", "xa etc v", "d etc 755 0:0 @user.note=v\n", "", 0 },
     { "new file", "wr new text", "f new 644 0:0 =text\n", NULL, 0 },
     { "new setuid file", "wr new text;cm new 6711", "f new 6711 0:0 =text\n", NULL, 0 },
     { "new directory", "md new;md new/sub", "d new 755 0:0\nd new/sub 755 0:0\n", NULL, 0 },
@@ -1041,7 +1039,7 @@ static struct err *new_files(struct world *w)
     TRY(rootfs_commit(r, &opts, (struct sink){ to_buf, &out }, &stats));
     TRY(layer_text(&out, &text));
     TRY(same_text("new files", buf_str(&text),
-                  DATA "f data/b 644 0:0 =bbbb\nd etc 755 0:0\nf etc/conf 600 0:0 =conf @user.note=one\n"
+                  DATA "f data/b 644 0:0 =bbbb\nd etc 755 0:0\nf etc/conf 600 0:0 =conf\n"
                        "f f 644 0:0 =t\nl l 777 0:0 f\nl m 777 21:22 f\n"));
     CHECK(!recorded || (rootfs_find_owner(r, "m", &o) && o.uid == 21 && o.gid == 22));
     CHECK(!rootfs_find_owner(r, "no/such", &o));
