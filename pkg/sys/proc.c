@@ -10,8 +10,11 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#define STOPPING_ROUNDS 50 /* of a millisecond each */
+
 struct process {
     pid_t pid, parent;
+    bool stopped;
     bool dead; /* a zombie: nothing to signal, but its children still count */
 };
 typedef VEC(struct process) process_list;
@@ -44,6 +47,7 @@ static bool read_stat(int proc_fd, const char *pid, struct process *ret)
         return false;
     ret->pid = (pid_t)strtol(pid, NULL, 10);
     ret->dead = after[2] == 'Z' || after[2] == 'X';
+    ret->stopped = after[2] == 'T' || after[2] == 't';
     ret->parent = (pid_t)strtol(after + 4, NULL, 10);
     return true;
 }
@@ -108,7 +112,8 @@ size_t proc_signal_descendants(int proc_fd, int sig, proc_filter filter)
     for (size_t i = 0; i < all.n; i++) {
         const struct process *p = &all.items[i];
 
-        if (p->dead || p->pid == self || !descends_from(&all, p, self) || (filter && !filter(proc_fd, p->pid)))
+        if (p->dead || (sig == SIGSTOP && p->stopped) || p->pid == self || !descends_from(&all, p, self) ||
+            (filter && !filter(proc_fd, p->pid)))
             continue;
         count++;
         kill(p->pid, sig);
@@ -117,11 +122,20 @@ size_t proc_signal_descendants(int proc_fd, int sig, proc_filter filter)
     return count;
 }
 
+/* A fork bomb at the limit of processes makes a new one for each that is killed. Those that are stopped make none, and
+ * keep their places. */
+static void stop_descendants(int proc_fd, proc_filter filter)
+{
+    for (int i = 0; i < STOPPING_ROUNDS && proc_signal_descendants(proc_fd, SIGSTOP, filter) > 0; i++)
+        poll(NULL, 0, 1);
+}
+
 bool proc_end_descendants(int proc_fd, int64_t limit_ms, proc_filter filter)
 {
     int64_t end = proc_now_ms() + limit_ms;
 
     for (;;) {
+        stop_descendants(proc_fd, filter);
         size_t left = proc_signal_descendants(proc_fd, SIGKILL, filter);
 
         while (waitpid(-1, NULL, WNOHANG) > 0)

@@ -17,10 +17,11 @@ typedef bool (*proc_filter)(int proc_fd, pid_t pid);
 
 /* A filter: does it live in another user namespace than we do? */
 bool proc_is_foreign(int proc_fd, pid_t pid);
-/* Sends sig to every living descendant that the filter accepts; returns how many there were. proc_fd: an open /proc of
- * our own pid namespace. */
+/* Sends sig to every living descendant that the filter accepts; returns how many there were. SIGSTOP passes over
+ * those that are stopped. proc_fd: an open /proc of our own pid namespace. */
 size_t proc_signal_descendants(int proc_fd, int sig, proc_filter filter);
-/* Kills and reaps descendants until none that the filter accepts is left; false if some still are after limit_ms. */
+/* Stops, kills and reaps descendants until none that the filter accepts is left; false if some still are after
+ * limit_ms. */
 bool proc_end_descendants(int proc_fd, int64_t limit_ms, proc_filter filter);
 
 #endif
