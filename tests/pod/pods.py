@@ -18,9 +18,13 @@ HOST_IDS = 200000  # where hostUsers: false puts a pod's ids
 
 
 class Pod:
-    """sandbox: what copyup must find, and, for one that is not the best, a word of the reason that `copyup check` gives for `full`."""
+    """sandbox: what copyup must find, and, for one that is not the best, a word of the reason that `copyup check` gives for `full`.
+    state: the file system of the state directory. env: settings of the step. uidmap: its image has that package.
+    cases: names of tests/e2e/cases that are built there, too."""
 
-    def __init__(self, name, sandbox, uid=0, caps=(), profile="unconfined", host_users=True, escalation=False, masked=True, why=None):
+    def __init__(self, name, sandbox, uid=0, caps=(), profile="unconfined", host_users=True, escalation=False, masked=True, why=None, state=None,
+                 env=(), uidmap=False, cases=()):
+        self.state, self.env, self.uidmap, self.cases = state, dict(env), uidmap, cases
         self.name, self.sandbox, self.uid, self.caps, self.profile = name, sandbox, uid, list(caps), profile
         self.host_users, self.escalation, self.masked, self.why = host_users, escalation, masked, why
 
@@ -56,6 +60,7 @@ class Pod:
         process["noNewPrivileges"] = not self.escalation
         process["user"] = {"uid": self.uid, "gid": self.uid, "additionalGids": [2000]}
         profile = self.seccomp()
+        process["env"] += ["%s=%s" % e for e in self.env.items()]
         linux.pop("seccomp", None)
         if profile:
             linux["seccomp"] = profile
@@ -66,19 +71,31 @@ class Pod:
             linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": HOST_IDS, "size": 65536}]
 
 
+# cases of tests/e2e that are about the sandbox; each takes a second or two, the last one ten
+CASES = ["run-i386", "run-chown", "run-user", "setuid", "capabilities", "xattrs", "whiteouts", "hard-links", "debian-user-rules", "hostile"]
+SOME = ["run-i386", "setuid", "capabilities", "debian-user-rules"]
+
 PODS = [
-    Pod("user 1000, no capabilities, unconfined", "single", 1000, why="SETUID"),
+    Pod("user 1000, no capabilities, unconfined", "single", 1000, why="SETUID", cases=CASES),
     Pod("user 123456 without a passwd entry", "single", 123456, profile="shipped", why="SETUID"),
     Pod("user 1000, the shipped profile", "single", 1000, profile="shipped", why="SETUID"),
     Pod("root with the default capabilities, unconfined", "full", caps=DEFAULT_CAPS, escalation=True),
-    Pod("root with the default capabilities, the shipped profile", "full", caps=DEFAULT_CAPS, profile="shipped"),
+    Pod("root with the default capabilities, the shipped profile", "full", caps=DEFAULT_CAPS, profile="shipped", cases=CASES),
     Pod("user 1000 who may gain privileges", "single", 1000, caps=DEFAULT_CAPS, escalation=True, why="SETUID"),
     Pod("hostUsers: false, root", "full", caps=DEFAULT_CAPS, host_users=False, escalation=True),
     Pod("hostUsers: false, root, RuntimeDefault, SYS_ADMIN", "full", caps=DEFAULT_CAPS + ["CAP_SYS_ADMIN"], profile="default", host_users=False,
         escalation=True),
-    Pod("hostUsers: false, user 1000, no capabilities", "single", 1000, host_users=False, why="SETUID"),
+    Pod("hostUsers: false, user 1000, no capabilities", "single", 1000, host_users=False, why="SETUID", cases=SOME),
     Pod("hostUsers: false, root, an unmasked /proc", "full", caps=DEFAULT_CAPS, host_users=False, escalation=True, masked=False),
     Pod("root with SYS_ADMIN, an unmasked /proc", "full", caps=DEFAULT_CAPS + ["CAP_SYS_ADMIN"], escalation=True, masked=False),
+    Pod("root with SYS_ADMIN, no user namespaces", "privileged", caps=DEFAULT_CAPS + ["CAP_SYS_ADMIN"], escalation=True, masked=False,
+        env={"COPYUP_SANDBOX": "privileged"}, cases=SOME + ["hostile"]),
+    Pod("user 1000, subordinate ids", "helper", 1000, caps=DEFAULT_CAPS, escalation=True, uidmap=True, why="SETUID", cases=SOME),
+    Pod("user 1000, an unmasked /proc", "single", 1000, masked=False, why="SETUID", cases=["hostile"]),
+    Pod("user 1000, the state directory on xfs", "single", 1000, profile="shipped", why="SETUID", state="xfs"),
+    Pod("user 1000, the state directory on tmpfs", "single", 1000, profile="shipped", why="SETUID", state="tmpfs"),
+    Pod("user 1000, the state directory on an overlay", "single", 1000, profile="shipped", why="SETUID", state="overlay"),
+    Pod("root, the state directory on an overlay", "full", caps=DEFAULT_CAPS, profile="shipped", state="overlay"),
     Pod("user 1000, RuntimeDefault", "none", 1000, profile="default", why="SETUID"),
     Pod("root with the default capabilities, RuntimeDefault", "none", caps=DEFAULT_CAPS, profile="default", why="namespaces"),
     Pod("root without any capability", "none", profile="shipped", why="SETUID"),

@@ -19,5 +19,5 @@ for d in /proc/[0-9]*; do
 done
 env | grep -q 'PLUGIN_\|DOCKER_\|COPYUP_' && found "the environment"
 grep -rlas "$words" /etc /home /mnt /opt /root /run /srv /tmp /var /dev/shm 2>/dev/null | grep . && found "files"
-test -e /mnt/context -o -e /mnt/state -o -e /run/secrets && found "the directories of the pod"
+test -e /mnt/context -o -e /mnt/state -o -e /run/secrets -o -e /harness -o -e /state -o -e /etc/registry && found "the directories of the pod"
 exit 0
