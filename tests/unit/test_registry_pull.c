@@ -71,18 +71,12 @@ static void test_damaged(void **state)
     for (int more = 0; more < 3; more++) {
         AUTO(close_client) struct client c;
         AUTO(buf_release) struct buf got = BUF_INIT;
-        struct registry_opts o = { .more_pull_tries = more };
-        struct registry *r = NULL;
 
         reset(always);
         open_client(&c, NOBODY, fix.port, NULL);
         struct ref ref = ref_of(&c, "team/app", "1.0");
         struct descriptor blob = give_blob("team/app", 2000, 7);
-        o.http = c.http;
-        o.auth = c.auth;
-        strs_add(&o.insecure, c.domain);
-        no_error("registry", registry_new(&o, &r));
-        strs_release(&o.insecure);
+        struct registry *r = persistent(&c, more, 0);
         struct err *e = pull_blob(r, &ref, &blob, &got);
         struct digest wrong = digest_bytes(got.data, got.len);
         AUTO_FREE char *both = xasprintf("expected %s, got %s", blob.digest.text, wrong.text);

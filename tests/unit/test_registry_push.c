@@ -134,6 +134,41 @@ static void test_continued_upload(void **state)
     assert_int_equal(fixture_count(&fix, "crange=1000000-2999999 len=2000000 -> 202"), 1);
 }
 
+/* Each request is sent so many more times, whatever it is for; a broken body too. */
+static void test_more_tries(void **state)
+{
+    static const struct {
+        const char *name, *rule, *count;
+        size_t size;
+        int usual; /* times that it is sent without more tries, if it never works */
+    } rows[] = {
+        { "throttled", "'match':'POST','status':429", "POST /v2/team/app/blobs", SMALL, 3 },
+        { "server error", "'match':'HEAD','status':502", "HEAD /v2/team/app/blobs", SMALL, 3 },
+        { "upload", "'match':'PATCH','status':503", "PATCH /v2/team/app/blobs", LARGE, 5 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        int more = i % 2 ? 3 : 0;
+        AUTO(close_client) struct client c;
+        AUTO_FREE char *set = xasprintf("{'rules':[{%s,'times':-1}]}", rows[i / 2].rule);
+        AUTO_FREE char *data = content(rows[i / 2].size, 5);
+        AUTO_CLOSE int fd = file_of(data, rows[i / 2].size);
+        const struct blob_source source = { open_again, &fd };
+        struct descriptor blob = describe(data, rows[i / 2].size);
+        enum blob_result result;
+
+        reset(set);
+        open_client(&c, NOBODY, fix.port, NULL);
+        struct registry *r = persistent(&c, 0, more);
+        struct ref ref = ref_of(&c, "team/app", NULL);
+        expect_error(rows[i / 2].name, registry_push_blob(r, &ref, &blob, &source, NULL, &result), ERR_NETWORK, "");
+        registry_free(r);
+        if (fixture_count(&fix, rows[i / 2].count) != rows[i / 2].usual + more)
+            fail_msg("%s, %d more: %d requests", rows[i / 2].name, more, fixture_count(&fix, rows[i / 2].count));
+    }
+}
+
 /* What need not be sent is not opened. */
 static struct err *must_not_open(void *ctx, int *ret_fd, uint64_t *ret_offset)
 {
@@ -241,11 +276,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_push),
-        cmocka_unit_test(test_continued_upload),
-        cmocka_unit_test(test_mount_without_file),
-        cmocka_unit_test(test_check_push),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_push),       cmocka_unit_test(test_continued_upload),
+        cmocka_unit_test(test_more_tries), cmocka_unit_test(test_mount_without_file),
+        cmocka_unit_test(test_check_push), cmocka_unit_test(test_threads),
     };
 
     return cmocka_run_group_tests_name("registry_push", tests, fixture_begin, fixture_end);

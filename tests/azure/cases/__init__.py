@@ -17,4 +17,6 @@ def run_all(suite):
     for module in (identities, refusals, echoes, places, network, transfers, http2, faults):
         module.run(suite)
     no_leaks(suite)
+    if not suite.args.names:
+        suite.say("%d images were read back by skopeo and umoci" % suite.read_back, [] if suite.read_back > 10 else ["too few"])
     suite.say("the fixture itself is sound", suite.world.broken)

@@ -1,6 +1,9 @@
 """What the tests share: an application with every kind of proof, and the judgement of one run."""
 import base64
 import json
+import os
+import shutil
+import subprocess
 import time
 
 from azure import jwt, pki
@@ -98,10 +101,46 @@ def judge(suite, name, env, code=0, stderr=(), stdout=(), pushed=None, check=Non
     bad += world.leaks + ["an attacker got %s" % (e,) for e in world.evil if any(s in repr(e) for s in world.secrets)]
     text = "".join(suite.runner.all_output[started:])
     bad += ["the secret %s... is in the output" % s[:12] for s in list(world.secrets) if s in text]
+    bad += twice_uploaded(world)
     if check and not bad:
         bad += check(world, result) or []
+    if known and there and code == 0 and not bad and suite.reachable and (suite.args.full or suite.count % 8 == 0):
+        bad += read_back(suite, host, path, tag, there)
     suite.say(name, bad, result)
     return result
+
+
+def twice_uploaded(world):
+    """No blob is sent whole twice, but for those that the registry loses."""
+    seen = [(host, repo, digest) for host, repo, digest, _ in world.uploaded]
+    return ["%s was uploaded twice to %s" % (d, r) for _, r, d in {s for s in seen if seen.count(s) > 1}] if not world.lost_blobs else []
+
+
+def read_back(suite, host, path, tag, there):
+    """Other clients read what was pushed, and find it whole: skopeo pulls it, umoci unpacks it."""
+    world, out = suite.world, os.path.join(suite.runner.folder, "read-back")
+    registry = world.registries[world_alias(host)]
+    before, rules = registry.__dict__.copy(), world.rules
+    world.rules, world.upload_rate = [], 0
+    registry.admin, registry.firewall = ("reader", "reader-password"), False
+    env = dict(os.environ, SSL_CERT_FILE=world.pki.ca)
+    shutil.rmtree(out, ignore_errors=True)
+    bad = []
+    for argv in (["skopeo", "copy", "--quiet", "--src-creds", "reader:reader-password", "docker://%s/%s:%s" % (host.lower(), path, tag), "dir:%s/dir" % out],
+                 ["skopeo", "copy", "--quiet", "dir:%s/dir" % out, "oci:%s/oci:t" % out],
+                 ["umoci", "unpack", "--rootless", "--image", "%s/oci:t" % out, out + "/bundle"]):
+        os.makedirs(out, exist_ok=True)
+        p = subprocess.run(argv, env=env, capture_output=True, text=True)
+        if p.returncode:
+            bad.append("%s: %s" % (" ".join(argv[:2]), p.stderr[-400:]))
+            break
+    if not bad and read(out + "/dir/manifest.json") != there[1]:
+        bad.append("skopeo read another manifest")
+    registry.__dict__.update(before)
+    world.rules = rules
+    shutil.rmtree(out, ignore_errors=True)
+    suite.read_back += 1
+    return bad
 
 
 def world_alias(host):

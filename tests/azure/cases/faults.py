@@ -6,7 +6,7 @@ from azure.acr import READER, WRITER
 from azure.world import TENANT
 
 from . import images
-from .common import CLIENT, IDS, SECRET, application
+from .common import CLIENT, IDS, SECRET, application, twice_uploaded
 
 BIG = random.Random(7).randbytes(3 << 20)
 DOCKERFILE = ("FROM testreg.azurecr.io/base/tools\n"
@@ -52,28 +52,29 @@ def prepare(world):
     world.registries["other.azurecr.io"].roles[CLIENT] = {"*": READER}
 
 
-def env():
-    return dict(IDS, CLIENT_SECRET=SECRET, PLUGIN_TAGS="t,u", PLUGIN_VERBOSITY="trace", COPYUP_STALL_TIMEOUT="%d" % STALL_S)
+def env(fault):
+    patience = {"COPYUP_STALL_TIMEOUT": str(STALL_S)} if fault and {"hang", "stop", "stall"} & set(fault) else {}
+    return dict(IDS, CLIENT_SECRET=SECRET, PLUGIN_TAGS="t,u", PLUGIN_VERBOSITY="trace", **patience)
 
 
 def one_build(suite, fault=None):
-    """(result, manifests of both tags, bytes sent to the registry)"""
+    """(result, manifests of both tags, bytes sent to the registry, blobs that were uploaded twice)"""
     world = suite.world
     prepare(world)
     registry = world.registries["testreg.azurecr.io"]
     registry.forget("team/app")
     if fault:
         world.rules.append(dict(fault))
-    result = suite.runner.run(env(), dockerfile=DOCKERFILE, files={"big": BIG})
+    result = suite.runner.run(env(fault), dockerfile=DOCKERFILE, files={"big": BIG})
     tags = [registry.manifest("team/app", tag) for tag in ("t", "u")]
     sent = sum(e["taken"] for e in world.log) + world.lost_bytes
-    return result, tags, sent
+    return result, tags, sent, twice_uploaded(world)
 
 
 def judge_run(name, run, clean, mild):
-    result, tags, sent = run
-    want, _, sent_clean = clean
-    bad = []
+    result, tags, sent, twice = run
+    want, _, sent_clean, _ = clean
+    bad = ["%s: %s" % (name, t) for t in twice]
     if result.code == 0:
         if result.digest() != want.digest():
             bad.append("%s: the image is %s, not %s" % (name, result.digest(), want.digest()))

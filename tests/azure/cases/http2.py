@@ -13,7 +13,19 @@ class Over:
 
     def __init__(self, suite):
         self.inner = suite
-        self.args, self.world, self.runner = suite.args, suite.world, suite.runner
+        self.args, self.world, self.runner, self.reachable = suite.args, suite.world, suite.runner, suite.reachable
+
+    @property
+    def count(self):
+        return self.inner.count
+
+    @property
+    def read_back(self):
+        return self.inner.read_back
+
+    @read_back.setter
+    def read_back(self, n):
+        self.inner.read_back = n
 
     def wanted(self, name):
         return self.inner.wanted("HTTP/2: " + name)
