@@ -13,6 +13,7 @@ import time
 import mounts
 
 PR_SET_CHILD_SUBREAPER = 36
+DYING_SECONDS = 5
 EMPTY = ["/tmp", "/var/tmp", "/dev/shm"]
 
 
@@ -61,7 +62,7 @@ def wait(pid, spec):
             if wanted and wanted["after"] in f.read():
                 os.kill(pid, getattr(signal, "SIG" + wanted["name"]))
                 wanted = None
-        if time.monotonic() - start > spec["seconds"]:
+        if time.monotonic() - start > spec.get("kill_after", spec["seconds"]):
             os.kill(pid, signal.SIGKILL)
             wanted = None
         time.sleep(0.02)
@@ -90,6 +91,10 @@ def main():
     status, usage = wait(spawn(spec), spec)
     seconds = time.monotonic() - start
     left = children()
+    end = time.monotonic() + (DYING_SECONDS if spec.get("kill_after") is not None else 0)
+    while left and time.monotonic() < end:  # what was killed with its parent
+        time.sleep(0.02)
+        left = children()
     for pid, _ in left:
         os.kill(pid, signal.SIGKILL)
     files = [os.path.join(d, n) for top in EMPTY for d, dirs, names in os.walk(top) for n in dirs + names]
