@@ -1,5 +1,6 @@
 #include "base/limits.h"
 #include "build/build_priv.h"
+#include "sys/file.h"
 
 #include <string.h>
 
@@ -160,10 +161,27 @@ static struct err *unpack_one(void *ctx, size_t i)
     return e;
 }
 
+/* Unpacked, layers are larger than compressed: what does not even fit so need not be begun. */
+static struct err *check_room(struct build *b, const struct layer *layers, size_t n)
+{
+    const char *dir = store_dir(b->o.store);
+    uint64_t wanted = 0, free_bytes = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!snapshotter_has_layer(b->o.snapshotter, &layers[i].diff_id))
+            wanted += layers[i].desc.size_bytes;
+    if (!file_free_bytes(dir, &free_bytes) || wanted <= free_bytes)
+        return NULL;
+    return err_hint(err_new(ERR_DISK, "its layers have %.1f MB, and are larger unpacked; '%s' has %.1f MB free",
+                            (double)wanted / 1e6, dir, (double)free_bytes / 1e6),
+                    "Mount a larger volume there; unpacked, layers take two to four times their size.");
+}
+
 struct err *layers_unpack(struct build *b, const struct layer *layers, size_t n)
 {
     struct unpack_ctx u = { b, layers };
 
+    TRY(check_room(b, layers, n));
     return in_parallel(transfer_threads(b->o.limits), n, unpack_one, &u);
 }
 

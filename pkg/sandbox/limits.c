@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define CGROUP_DIR    "/sys/fs/cgroup"
 #define MAX_THREADS   16
+#define THREAD_BYTES  (3 << 20)           /* what a worker needs: a block before and after, and what it works with */
+#define OWN_PART      4                   /* a quarter of the memory and of the processes is ours, the rest a RUN's */
 #define CPU_PERIOD_US 100000              /* the kernel's default, where a file names none */
 #define V1_NO_LIMIT   (UINT64_C(1) << 60) /* v1 writes "none" as the largest page-aligned number */
 #define SMALL_FILE    4096
@@ -244,6 +247,19 @@ static void visit_v2(const char *root, void (*fn)(const char *, void *), void *c
     each_level(mount, path, fn, ctx);
 }
 
+/* What the shell calls ulimit, of this process. */
+static void read_rlimits(struct limits *l)
+{
+    static const __rlimit_resource_t of_memory[] = { RLIMIT_AS, RLIMIT_DATA };
+    struct rlimit r;
+
+    for (size_t i = 0; i < sizeof(of_memory) / sizeof(of_memory[0]); i++)
+        if (getrlimit(of_memory[i], &r) == 0 && r.rlim_cur != RLIM_INFINITY)
+            lower_memory(l, r.rlim_cur);
+    if (getrlimit(RLIMIT_NPROC, &r) == 0 && r.rlim_cur != RLIM_INFINITY && r.rlim_cur < l->pids_max)
+        l->pids_max = r.rlim_cur;
+}
+
 void limits_read(const char *root, struct limits *ret_limits)
 {
     struct limits l = { .memory_bytes = UINT64_MAX, .pids_max = UINT64_MAX };
@@ -259,16 +275,24 @@ void limits_read(const char *root, struct limits *ret_limits)
         (void)visit_v1(root, v1_pids_names, read_pids, &l);
         l.version = memory || cpu ? 1 : 0;
     }
+    if (!*root)
+        read_rlimits(&l);
     *ret_limits = l;
+}
+
+static void lower(uint64_t *n, uint64_t most)
+{
+    *n = *n < most ? *n : most;
 }
 
 int limits_threads(const struct limits *l)
 {
-    uint32_t n = l->cpu_milli / 1000 + (l->cpu_milli % 1000 != 0);
+    uint64_t n = l->cpu_milli / 1000 + (l->cpu_milli % 1000 != 0);
 
-    if (n < 1)
-        return 1;
-    return n > MAX_THREADS ? MAX_THREADS : (int)n;
+    lower(&n, MAX_THREADS);
+    lower(&n, l->memory_bytes / OWN_PART / THREAD_BYTES);
+    lower(&n, l->pids_max / OWN_PART);
+    return n < 1 ? 1 : (int)n;
 }
 
 /* ---- out of memory ---- */

@@ -15,9 +15,12 @@ struct limits {
     int version;       /* 2, 1, or 0: no cgroup visible */
 };
 
-/* Never fails: what cannot be read counts as unlimited. root is "" or a directory that stands for "/" (tests). */
+/* Of the cgroup's limits and this process's own (setrlimit) the strictest. Never fails: what cannot be read counts as
+ * unlimited. root is "" or a directory that stands for "/" (tests),
+ * where the process's own do not count. */
 void limits_read(const char *root, struct limits *ret_limits);
-/* Worker threads for that CPU limit: at least 1, rounded up, at most 16. */
+/* Worker threads: as many as the CPU limit lets run at once, rounded up, at most 16, and no more than a quarter of the
+ * memory and of the processes is enough for; at least 1. */
 int limits_threads(const struct limits *l);
 /* The cgroup's count of OOM kills so far; 0 if it cannot be read. */
 uint64_t limits_oom_kills(const char *root);

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define READ_CHUNK 65536
 #define COPY_CHUNK ((size_t)8 << 20) /* how much is moved between two looks at cancel */
@@ -309,4 +310,14 @@ struct err *file_copy_data(int from, int to, uint64_t len, const struct cancel *
     if (lseek(from, end, SEEK_SET) < 0 || lseek(to, out + (off_t)len, SEEK_SET) < 0)
         return err_sys(errno, "cannot copy");
     return NULL;
+}
+
+bool file_free_bytes(const char *path, uint64_t *ret_bytes)
+{
+    struct statvfs fs;
+
+    if (statvfs(path, &fs) < 0 || fs.f_blocks == 0)
+        return false;
+    *ret_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return true;
 }

@@ -9,6 +9,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -245,18 +248,70 @@ static void test_pids(void **state)
 
 static void test_threads(void **state)
 {
-    static const struct {
+    const uint64_t none = UINT64_MAX, mib = 1 << 20;
+    const struct {
         uint32_t milli;
+        uint64_t memory, pids;
         int threads;
-    } rows[] = { { 0, 1 },    { 1, 1 },    { 400, 1 },    { 1000, 1 },   { 1001, 2 },
-                 { 1500, 2 }, { 2000, 2 }, { 16000, 16 }, { 16001, 16 }, { 4000000000U, 16 } };
+    } rows[] = {
+        { 0, none, none, 1 },
+        { 1, none, none, 1 },
+        { 400, none, none, 1 },
+        { 1000, none, none, 1 },
+        { 1001, none, none, 2 },
+        { 1500, none, none, 2 },
+        { 2000, none, none, 2 },
+        { 16000, none, none, 16 },
+        { 16001, none, none, 16 },
+        { 4000000000U, none, none, 16 },
+        /* memory for fewer */
+        { 16000, 500 * mib, none, 16 },
+        { 16000, 100 * mib, none, 8 },
+        { 2000, 100 * mib, none, 2 },
+        { 16000, 30 * mib, none, 2 },
+        { 16000, 1, none, 1 },
+        { 16000, 0, none, 1 },
+        /* processes for fewer */
+        { 16000, none, 100, 16 },
+        { 16000, none, 20, 5 },
+        { 400, none, 20, 1 },
+        { 16000, none, 3, 1 },
+    };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const struct limits l = { .cpu_milli = rows[i].milli };
+        const struct limits l = { .cpu_milli = rows[i].milli,
+                                  .memory_bytes = rows[i].memory,
+                                  .pids_max = rows[i].pids };
 
-        assert_int_equal(limits_threads(&l), rows[i].threads);
+        if (limits_threads(&l) != rows[i].threads)
+            fail_msg("row %zu: %d threads", i, limits_threads(&l));
     }
+}
+
+/* A process of its own, for limits cannot be raised again. It ends with 0 if the limit was seen. */
+static int see_rlimit(__rlimit_resource_t what, rlim_t value)
+{
+    const struct rlimit r = { value, value };
+    struct limits l;
+    pid_t pid = fork();
+    int status = 0;
+
+    if (pid == 0) {
+        if (setrlimit(what, &r) < 0)
+            _exit(2);
+        limits_read("", &l);
+        _exit((what == RLIMIT_NPROC ? l.pids_max : l.memory_bytes) <= value ? 0 : 1);
+    }
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+static void test_rlimits(void **state)
+{
+    (void)state;
+    assert_int_equal(see_rlimit(RLIMIT_DATA, 300 << 20), 0);
+    assert_int_equal(see_rlimit(RLIMIT_NPROC, 77), 0);
 }
 
 /* Whatever this machine is: the answer is one that a program can work with. */
@@ -273,7 +328,8 @@ static void test_this_machine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_trees), cmocka_unit_test(test_threads),
-                                        cmocka_unit_test(test_pids), cmocka_unit_test(test_this_machine) };
+                                        cmocka_unit_test(test_pids), cmocka_unit_test(test_rlimits),
+                                        cmocka_unit_test(test_this_machine) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
