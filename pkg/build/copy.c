@@ -331,6 +331,20 @@ static struct err *copy_one(struct copier *c, const char *path)
     return e;
 }
 
+/* A pattern may match nothing, but the directory that it looks into must be there: that is no pattern. */
+static struct err *check_pattern_dir(const struct copy_spec *s, const char *pattern)
+{
+    AUTO_FREE char *dir = path_join("/", pattern), *real = NULL;
+
+    do {
+        *strrchr(dir, '/') = '\0';
+    } while (*dir && context_has_wildcard(dir));
+    if (!*dir)
+        return NULL;
+    TRY(context_find(s->from_fd, dir + 1, s->ignore, &real));
+    return real ? NULL : missing(s, dir + 1);
+}
+
 static struct err *copy_pattern(struct copier *c, const char *pattern)
 {
     AUTO(strs_release) struct strs found = { 0 };
@@ -341,6 +355,8 @@ static struct err *copy_pattern(struct copier *c, const char *pattern)
         return copy_one(c, clean[1] ? clean + 1 : ".");
     }
     TRY(context_glob(c->spec->from_fd, pattern, c->spec->ignore, &found));
+    if (found.n == 0)
+        return check_pattern_dir(c->spec, pattern);
     for (size_t i = 0; i < found.n; i++)
         TRY(copy_one(c, found.items[i]));
     return NULL;
