@@ -210,8 +210,9 @@ static struct err *deliver(struct step_ctx *c, struct product *p)
 }
 
 /* Before anything is built for it. */
-static struct err *check_target(struct step_ctx *c)
+static struct err *check_target(void *ctx)
 {
+    struct step_ctx *c = ctx;
     const struct publish out = publishing(c);
 
     return c->s->repo && !c->s->no_push ? publish_check(&out) : NULL;
@@ -285,7 +286,8 @@ static struct err *make_and_deliver(struct step_ctx *c, const struct build_opts 
 {
     AUTO(product_free) struct product *p = NULL;
 
-    TRY(check_target(c));
+    if (!o->cache) /* with one there may be nothing to build: that is known after the look-ups */
+        TRY(check_target(c));
     struct err *e = product_make(o, (const struct plan *const *)c->plans, c->n_plans, &p);
     if (e && o->cache && (err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT))
         finish_cache(c, o->cache);
@@ -317,6 +319,8 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
                             .limits = &c->limits,
                             .planned = planned,
                             .planned_ctx = c,
+                            .before_steps = check_target,
+                            .before_steps_ctx = c,
                             .make_room = make_room,
                             .make_room_ctx = &room,
                             .cancel = sb->cancel };

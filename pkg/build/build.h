@@ -73,6 +73,11 @@ struct build_opts {          /* all borrowed */
     struct err *(*planned)(void *ctx, const struct strs *declared);
     void *planned_ctx;
 
+    /* With a cache: called once before the first step is executed, if there is one; an error ends the build. NULL:
+     * nobody asks. */
+    struct err *(*before_steps)(void *ctx);
+    void *before_steps_ctx;
+
     /* The volume is full: false if nothing could be removed from it. NULL: nobody can. */
     bool (*make_room)(void *ctx);
     void *make_room_ctx;

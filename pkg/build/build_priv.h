@@ -113,6 +113,7 @@ struct product {
     struct digest digest; /* of the index, or of the one image */
     struct push_stats pushed;
     atomic_bool failed;  /* a layer of the cache, since the last try */
+    bool asked;          /* before_steps was called */
     bool explained;      /* the user knows why steps are not found */
     bool record_missing; /* there is nothing of an earlier build to compare with */
 };
@@ -286,6 +287,8 @@ bool cached_again(struct product *p);
 /* explain.c */
 /* Tells of all steps of the stages that the builds need (all: of all that are planned) what will become of them. */
 void explain_steps(struct product *p, bool all, void (*tell)(void *ctx, const struct product_step *s), void *ctx);
+/* Is no step to be executed, as far as it can be told? */
+bool explain_all_found(const struct product *p);
 /* Tells the user of each step that is not found why. */
 void explain_misses(struct product *p);
 /* Keeps what the next build is compared with. */

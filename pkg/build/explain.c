@@ -286,6 +286,31 @@ void explain_steps(struct product *p, bool all, step_teller tell, void *ctx)
 
 /* ---- before a build ---- */
 
+static bool stage_found(const struct build *b, size_t stage)
+{
+    const struct stage_plan *sp = &b->stages[stage]->plan;
+    bool found = true;
+
+    for (size_t i = 0; found && i < sp->n_steps; i++)
+        found = !makes_layer(&sp->steps[i]) || is_found(b, stage, i);
+    return found;
+}
+
+bool explain_all_found(const struct product *p)
+{
+    bool found = true;
+
+    for (size_t k = 0; found && k < p->n_plans; k++) {
+        const struct plan *plan = p->plans[k];
+        AUTO_FREE bool *reached = xcalloc(plan->n_stages, sizeof(*reached));
+
+        stages_reach(p->builds[k], plan->target, false, reached);
+        for (size_t s = 0; found && s < plan->n_stages; s++)
+            found = !plan->stages[s].needed || !reached[s] || stage_found(p->builds[k], s);
+    }
+    return found;
+}
+
 struct misses {
     const struct product *p;
     size_t n;

@@ -118,6 +118,10 @@ static struct err *build_all(struct product *p)
 {
     if (p->o.cache)
         TRY(look_up_all(p));
+    if (p->o.cache && !p->asked && p->o.before_steps && !explain_all_found(p)) {
+        p->asked = true;
+        TRY(p->o.before_steps(p->o.before_steps_ctx));
+    }
     if (p->o.cache && !p->explained)
         explain_misses(p);
     p->explained = true;
