@@ -297,7 +297,7 @@ static struct err *perform(struct transfer *t)
         before = t->delivered;
         if (!again || n >= retries)
             return code == CURLE_OK ? NULL : transfer_error(t, code);
-        t->fresh_dns = code != CURLE_OK;
+        t->fresh_dns = transfer_unreachable(code);
         TRY(http_pause(h, n, &t->r));
     }
 }

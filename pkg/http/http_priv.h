@@ -64,6 +64,8 @@ MUST_USE struct err *transfer_exchange(struct transfer *t, CURLcode *ret_code);
 /* The failure `code` as an error. */
 MUST_USE struct err *transfer_error(const struct transfer *t, CURLcode code);
 bool transfer_may_retry(const struct transfer *t, CURLcode code);
+/* Is it the address where nobody answers, and not a connection that broke? */
+bool transfer_unreachable(CURLcode code);
 
 /* ---- scrub.c ---- */
 /* Takes what the request carried of secrets (authorisation, keys in headers, signatures in the URL, fields of a form)

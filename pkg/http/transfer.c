@@ -344,8 +344,8 @@ static void set_common(struct transfer *t)
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, http_version(t->rq));
     curl_easy_setopt(c, CURLOPT_SHARE, t->h->share);
-    /* a push stays with the replica whose address it got first, unless that one stops answering */
-    curl_easy_setopt(c, CURLOPT_DNS_CACHE_TIMEOUT, t->fresh_dns ? 0L : 300L);
+    /* a push stays with the replica whose address it got first, however long it takes, unless nobody answers there */
+    curl_easy_setopt(c, CURLOPT_DNS_CACHE_TIMEOUT, t->fresh_dns ? 0L : -1L);
     curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L); /* a cancelled look-up is not waited for */
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms(t));
     curl_easy_setopt(c, CURLOPT_USERAGENT, t->h->user_agent);
@@ -530,6 +530,12 @@ bool transfer_may_retry(const struct transfer *t, CURLcode code)
     default:
         return false;
     }
+}
+
+bool transfer_unreachable(CURLcode code)
+{
+    return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_OPERATION_TIMEDOUT ||
+           code == CURLE_SSL_CONNECT_ERROR;
 }
 
 static const char *hint_of(const struct transfer *t, CURLcode code)

@@ -1,10 +1,12 @@
 """The way to the registries: proxies, private CAs, client certificates, mirrors and maps, uploads that are sent elsewhere."""
+import threading
+
 from azure import proxy, world
 from azure.acr import READER
 from stage import net
 
 from . import images
-from .common import CLIENT, IDS, SECRET, application, count, judge
+from .common import CLIENT, IDS, SECRET, application, count, judge, wait
 from .transfers import MB, big
 
 SETTING, NETWORK = 64, 69
@@ -135,11 +137,36 @@ def uploads_elsewhere(suite):
     judge(suite, "redirect: an upload's body to a storage host", with_secret(sent_on), dockerfile=COPY, files=big(3), check=went)
 
 
+def replicas(suite):
+    """A registry's name may have another address at the next look: a push stays where it began, until nobody is there."""
+    nowhere = "127.0.10.9"
+
+    def begins(process):
+        def work():
+            while process.poll() is None and not count(suite.world, host=TESTREG, path="/oauth2/exchange"):
+                wait(0.01)
+            net.move(world.ADDRESS, world.NAMES, {TESTREG: nowhere})
+        threading.Thread(target=work, daemon=True).start()
+
+    def comes_back(process):
+        threading.Timer(1.5, net.move, (world.ADDRESS, world.NAMES)).start()
+
+    def several(w, result):
+        return [] if w.connections >= 3 else ["there were only %d connections" % w.connections]
+
+    files = dict(big(2), more=big(2, seed=2)["big"])
+    both = "FROM scratch\nCOPY big /big\nCOPY more /more\n"
+    judge(suite, "replica: another address while a push is under way", with_secret(), dockerfile=both, files=files, after=begins, check=several)
+    net.move(world.ADDRESS, world.NAMES, {TESTREG: nowhere})
+    judge(suite, "replica: nobody answers, then another one does", with_secret(), after=comes_back)
+    net.move(world.ADDRESS, world.NAMES)
+
+
 def run(suite):
     application(suite.world)
     images.small(suite.world, OTHER, "base/two", (400000,))
     suite.reachable = False
-    for part in (proxies, client_certificates):
+    for part in (proxies, client_certificates, replicas):
         part(suite)
     suite.reachable = True
     for part in (authorities, mirrors, uploads_elsewhere):
