@@ -230,6 +230,7 @@ static struct err *copy_file(struct copier *c, const struct source_path *src, co
 
     set_path(&c->src, src->real);
     TRY(file_place(c, base_name(src->path), d, &fd, &name));
+    c->dest_made = true; /* what the next source finds there is ours */
     return copy_entry(c, src->fd, src->name, src->type, fd, name);
 }
 
