@@ -18,6 +18,8 @@
 #define SCRATCH_BYTES      (4 * 1024 * 1024) /* for resolv.conf and hosts */
 #define SCRATCH_FILE_BYTES 65536             /* more for each file of a mount: the largest page */
 
+#define TTY_GROUP 5
+
 struct mounter {
     struct orders *orders;
     int root_fd;
@@ -292,8 +294,10 @@ static struct err *mount_terminals(const struct mounter *m)
 
     TRY(mount_point(m, "/dev/pts", true, 0, &fd));
     const struct path_fd at = path_of_fd(fd);
-    /* Group 5 (tty) exists only where a range of ids is mapped. */
-    if (mount("devpts", at.text, "devpts", flags, "newinstance,ptmxmode=0666,mode=0620,gid=5") < 0 &&
+    /* Group 5 (tty) exists only where a range of ids is mapped; asking for it in vain is a line in the node's log. */
+    bool has_tty_group = m->orders->n_ids > TTY_GROUP;
+    if ((!has_tty_group ||
+         mount("devpts", at.text, "devpts", flags, "newinstance,ptmxmode=0666,mode=0620,gid=5") < 0) &&
         mount("devpts", at.text, "devpts", flags, "newinstance,ptmxmode=0666,mode=0620") < 0)
         return mount_refused(errno, "/dev/pts");
     return NULL;

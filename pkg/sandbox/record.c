@@ -5,6 +5,7 @@
 #include "sandbox/confine_priv.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
@@ -156,6 +157,14 @@ static void on_end(int sig)
     asked_to_end = 1;
 }
 
+/* The last process with our filter has ended. So do we when the RUN's init has noticed, and tells us: not before. */
+static bool is_over(const struct recorder *r)
+{
+    struct pollfd fd = { r->listener_fd, 0, 0 };
+
+    return poll(&fd, 1, 0) == 1 && (fd.revents & POLLHUP);
+}
+
 static void serve(struct recorder *r, const struct numbers *numbers)
 {
     struct seccomp_notif_sizes sizes = { 0 };
@@ -168,9 +177,11 @@ static void serve(struct recorder *r, const struct numbers *numbers)
     while (!asked_to_end) {
         memset(req, 0, size);
         if (ioctl(r->listener_fd, SECCOMP_IOCTL_NOTIF_RECV, req) < 0) {
-            if (errno == EINTR || errno == ENOENT)
-                continue;
-            return;
+            if (errno != EINTR && errno != ENOENT)
+                return;
+            while (errno == ENOENT && is_over(r) && !asked_to_end)
+                (void)pause();
+            continue;
         }
         const struct answer a = ask(r, numbers, req);
         send_answer(r, req->id, &a);
