@@ -2,8 +2,10 @@
 #include "sandbox/record_calls_priv.h"
 
 #include "base/mem.h"
+#include "sys/image_xattr.h"
 #include "sys/path.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
@@ -204,9 +206,14 @@ static int check_xattr(const struct call *c, const struct target *t, const char 
     return -EPERM; /* trusted.* and security.* belong to CAP_SYS_ADMIN, which no RUN has */
 }
 
+static bool is_access_list(const char *name)
+{
+    return strncmp(name, "system.posix_acl_", strlen("system.posix_acl_")) == 0;
+}
+
 static bool is_common_name(const struct call *c, const char *name)
 {
-    return record_is_plain_root(c) && strncmp(name, OUR_PREFIX, strlen(OUR_PREFIX)) != 0 &&
+    return record_is_plain_root(c) && !is_access_list(name) && strncmp(name, OUR_PREFIX, strlen(OUR_PREFIX)) != 0 &&
            strcmp(name, "security.capability") != 0;
 }
 
@@ -225,6 +232,51 @@ static int find_xattr(struct call *c, struct target *t, char name[XATTR_NAME_MAX
     return rc == 0 && !task_is_waiting(c) ? LEAVE_IT : rc;
 }
 
+/* The mode that an access list gives a file: the rights of owner, mask (or group) and others. */
+static mode_t mode_of_list(const char *list, size_t n, mode_t mode)
+{
+    static const struct {
+        uint16_t tag; /* linux/posix_acl.h */
+        int shift;
+    } classes[] = { { 0x01, 6 }, { 0x04, 3 }, { 0x10, 3 }, { 0x20, 0 } };
+
+    for (size_t k = 0; k < sizeof(classes) / sizeof(classes[0]); k++)
+        for (size_t at = 4; at + 8 <= n; at += 8) {
+            uint16_t entry[2];
+
+            memcpy(entry, list + at, sizeof(entry));
+            if (le16toh(entry[0]) != classes[k].tag)
+                continue;
+            mode &= ~(7U << classes[k].shift);
+            mode |= (mode_t)(le16toh(entry[1]) & 7) << classes[k].shift;
+        }
+    return mode & 07777;
+}
+
+/* An access list of other ids than ours is put aside; the file gets the mode that goes with it. */
+static int set_xattr(const struct target *t, const char *name, const void *value, size_t n, int flags)
+{
+    const struct path_fd path = record_fd_path(t->fd);
+
+    if (setxattr(path.text, name, value, n, flags) == 0)
+        return 0;
+    const char *instead = is_access_list(name) ? image_xattr_instead(name, errno, value, n) : NULL;
+    if (!instead || setxattr(path.text, instead, value, n, 0) < 0)
+        return -errno;
+    (void)removexattr(path.text, name);
+    if (strcmp(name, "system.posix_acl_access") == 0 && chmod(path.text, mode_of_list(value, n, t->st.st_mode)) < 0)
+        return -errno;
+    return 0;
+}
+
+static int remove_xattr(const struct target *t, const char *name)
+{
+    const char *stored = image_xattr_stored(name);
+    bool found = stored && removexattr(record_fd_path(t->fd).text, stored) == 0;
+
+    return removexattr(record_fd_path(t->fd).text, name) < 0 && !(found && errno == ENODATA) ? -errno : 0;
+}
+
 struct answer record_setxattr(struct call *c)
 {
     AUTO_TARGET struct target t = { .fd = -1 };
@@ -240,8 +292,7 @@ struct answer record_setxattr(struct call *c)
     rc = size ? task_read(c, c->arg[c->row->rest + 1], value, size) : 0;
     if (rc < 0)
         return with_value(rc);
-    int flags = arg_int(c, c->row->rest + 3);
-    return with_value(setxattr(record_fd_path(t.fd).text, name, value, size, flags) < 0 ? -errno : 0);
+    return with_value(set_xattr(&t, name, value, size, arg_int(c, c->row->rest + 3)));
 }
 
 struct answer record_removexattr(struct call *c)
@@ -252,7 +303,7 @@ struct answer record_removexattr(struct call *c)
 
     if (rc != 0)
         return not_found(rc);
-    return with_value(removexattr(record_fd_path(t.fd).text, name) < 0 ? -errno : 0);
+    return with_value(remove_xattr(&t, name));
 }
 
 /* The list without what is ours; its new length. */

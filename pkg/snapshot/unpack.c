@@ -341,7 +341,7 @@ static struct err *clear_place(struct unpack *u, struct place *at)
 }
 
 /* Sets an attribute; those that cannot be kept without privilege, or mean nothing here, are passed over. */
-static struct err *set_xattr(const struct unpack *u, int fd, const struct tar_xattr *x)
+static struct err *set_xattr(int fd, const struct tar_xattr *x)
 {
     static const char *const passed_over[] = { OVERLAY_XATTR_PREFIX, COPYUP_XATTR_PREFIX, "trusted.",
                                                "security.selinux",   "security.ima",      "security.evm",
@@ -358,18 +358,15 @@ static struct err *set_xattr(const struct unpack *u, int fd, const struct tar_xa
         return NULL; /* other systems' names: com.apple.* */
     if (image_xattr_set(fd, x->name, x->value, x->len) == 0)
         return NULL;
-    /* an access list that names an id which is not mapped */
-    if (errno == EINVAL && u->o->owners == OWNER_RECORDED && strncmp(x->name, "system.posix_acl", 16) == 0)
-        return NULL;
     bool is_malformed = errno == EINVAL || errno == ERANGE || errno == E2BIG;
     struct err *e = err_sys(errno, "cannot set extended attribute '%s'", x->name);
     return is_malformed ? err_set_kind(e, ERR_REGISTRY) : e;
 }
 
-static struct err *set_xattrs(struct unpack *u, int fd, const struct tar_entry *e)
+static struct err *set_xattrs(int fd, const struct tar_entry *e)
 {
     for (size_t i = 0; i < e->n_xattrs; i++)
-        TRY(set_xattr(u, fd, &e->xattrs[i]));
+        TRY(set_xattr(fd, &e->xattrs[i]));
     return NULL;
 }
 
@@ -421,7 +418,7 @@ static struct err *set_file_meta(struct unpack *u, int fd, const struct tar_entr
     /* in this order: giving a file away clears its capabilities and setuid bits */
     TRY(give_fd(u, fd, S_IFREG, o, true));
     if (!o->device)
-        TRY(set_xattrs(u, fd, e));
+        TRY(set_xattrs(fd, e));
     if (fchmod(fd, permissions(u, e)) < 0)
         return err_sys(errno, "cannot set the mode");
     if (futimens(fd, times) < 0)
@@ -521,7 +518,7 @@ static struct err *put_dir(struct unpack *u, struct place *at, const struct tar_
     if (at->replaced_whiteout)
         TRY(set_opaque(u, fd));
     TRY(give_fd(u, fd, S_IFDIR, o, fresh));
-    TRY(set_xattrs(u, fd, e));
+    TRY(set_xattrs(fd, e));
     if (fchmod(fd, set_late ? 0700 : mode) < 0)
         return err_sys(errno, "cannot set the mode");
     AUTO_FREE char *real = join_real(at->p->real, at->name);

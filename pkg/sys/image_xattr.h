@@ -1,6 +1,6 @@
-/* image_xattr.h - the extended attributes of an image's files, as they lie on a file system that may refuse one:
- * only root of a user namespace sets "security.capability". Where nobody here is that, it lies in an attribute of ours,
- * and is read under its own name. Thread-safe. */
+/* image_xattr.h - the extended attributes of an image's files, where the kernel may refuse one: only root of a user
+ * namespace sets "security.capability", and an access list ("system.posix_acl_...") may name mapped ids only. What was
+ * refused lies in an attribute of ours, and is read under its own name. Thread-safe. */
 #ifndef SYS_IMAGE_XATTR_H
 #define SYS_IMAGE_XATTR_H
 
@@ -13,6 +13,10 @@
 
 /* The name by which an image has what lies under `stored`; NULL: this is ours, and no attribute of the image. */
 const char *image_xattr_name(const char *stored);
+/* Where a well-formed value lies that was refused with this errno; NULL: it really is refused. */
+const char *image_xattr_instead(const char *name, int errnum, const void *value, size_t n);
+/* The same whatever the value is; NULL: it is never refused. */
+const char *image_xattr_stored(const char *name);
 /* fgetxattr(2) by its name in the image; O_PATH will do, as below. */
 ssize_t image_xattr_get(int fd, const char *name, void *value, size_t size);
 /* Sets an attribute by its name in the image, of an open file (O_PATH will do). 0, or -1 and errno. */

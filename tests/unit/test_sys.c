@@ -218,6 +218,7 @@ static void test_image_xattrs(void **state)
         { "user.note", "user.note" },
         { CAPABILITY_XATTR, CAPABILITY_XATTR },
         { CAPABILITY_XATTR_STORED, CAPABILITY_XATTR },
+        { "user.copyup.acl_default", "system.posix_acl_default" },
         { OWNER_XATTR, NULL },
     };
     static const char caps[] = "\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0"; /* 20 bytes with its end */
@@ -241,6 +242,36 @@ static void test_image_xattrs(void **state)
     assert_memory_equal(value, caps, sizeof(caps));
     image_xattr_remove(fd, CAPABILITY_XATTR);
     assert_int_equal(flistxattr(fd, value, sizeof(value)), 0);
+}
+
+static void test_refused_xattrs(void **state)
+{
+#define LIST(tag) "\2\0\0\0\1\0\6\0\377\377\377\377" tag "\0\7\0\41\0\0\0"
+    static const struct {
+        const char *what, *name;
+        int errnum;
+        const char *value;
+        size_t n;
+        bool kept;
+    } rows[] = {
+        { "capabilities", CAPABILITY_XATTR, EPERM, "any", 3, true },
+        { "malformed capabilities", CAPABILITY_XATTR, EINVAL, "any", 3, false },
+        { "a user", "system.posix_acl_access", EINVAL, LIST("\2"), 20, true },
+        { "a group", "system.posix_acl_default", EINVAL, LIST("\10"), 20, true },
+        { "nobody", "system.posix_acl_access", EINVAL, LIST("\4"), 20, false },
+        { "an unknown tag", "system.posix_acl_access", EINVAL, LIST("\100"), 20, false },
+        { "two tags in one", "system.posix_acl_access", EINVAL, LIST("\3"), 20, false },
+        { "half an entry", "system.posix_acl_access", EINVAL, LIST("\2"), 16, false },
+        { "another version", "system.posix_acl_access", EINVAL, "\3\0\0\0\2\0\7\0\41\0\0\0", 12, false },
+        { "no list", "system.posix_acl_access", EINVAL, "", 0, false },
+        { "not the owner", "system.posix_acl_access", EPERM, LIST("\2"), 20, false },
+        { "another name", "security.ima", EPERM, "any", 3, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (!image_xattr_instead(rows[i].name, rows[i].errnum, rows[i].value, rows[i].n) == rows[i].kept)
+            fail_msg("%s", rows[i].what);
 }
 
 static void test_owner_records(void **state)
@@ -408,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_recorded_owner),
         cmocka_unit_test(test_recorded_owner_of_special),
         cmocka_unit_test(test_image_xattrs),
+        cmocka_unit_test(test_refused_xattrs),
         cmocka_unit_test(test_owner_records),
         cmocka_unit_test(test_owner_table),
         cmocka_unit_test(test_remove_unwritable_tree),
