@@ -10,7 +10,8 @@
 #include <sys/xattr.h>
 
 struct diff {
-    struct rootfs *r;
+    struct frozen *of;
+    const struct cancel *cancel;
     const struct commit_opts *opts;
     struct commit_stats *stats;
     struct layer_writer *w;
@@ -75,10 +76,10 @@ static struct err *lower_owner(struct diff *d, struct pair *p)
 
     if (fd < 0)
         return err_sys(errno, "cannot open '%s'", low->path);
-    TRY(owner_get(d->r->s->owners, fd, &low->st, &low->owner, &known));
+    TRY(owner_get(d->of->s->owners, fd, &low->st, &low->owner, &known));
     p->low_by_path = !known && !can_carry_record(low->st.st_mode);
     if (p->low_by_path)
-        low->owner = layers_owner(&d->r->stack, low->path);
+        low->owner = layers_owner(&d->of->below, low->path);
     return NULL;
 }
 
@@ -88,8 +89,8 @@ static struct err *upper_owner(struct diff *d, struct pair *p)
 {
     bool known, same = !p->low_by_path || (p->up.st.st_mode & S_IFMT) != (p->low.st.st_mode & S_IFMT);
 
-    TRY(owner_get(d->r->s->owners, p->up_fd, &p->up.st, &p->up.owner, &known));
-    if (known || owner_table_get(d->r->step_owners, p->up.path, &p->up.owner) || same)
+    TRY(owner_get(d->of->s->owners, p->up_fd, &p->up.st, &p->up.owner, &known));
+    if (known || owner_table_get(d->of->layer->owners, p->up.path, &p->up.owner) || same)
         return NULL;
     same = true;
     if (S_ISLNK(p->up.st.st_mode))
@@ -97,7 +98,7 @@ static struct err *upper_owner(struct diff *d, struct pair *p)
     if (!same)
         return NULL;
     p->up.owner = p->low.owner;
-    owner_table_set(d->r->step_owners, p->up.path, &p->up.owner);
+    owner_table_set(d->of->layer->owners, p->up.path, &p->up.owner);
     return NULL;
 }
 
@@ -163,7 +164,7 @@ static struct err *unchanged(struct diff *d, const struct pair *p, bool *ret)
         return same_target(p, ret);
     TRY(same_xattrs(p, ret));
     if (*ret && S_ISREG(p->up.st.st_mode) && p->up.st.st_size > 0)
-        return content_equal(&p->up, &p->low, d->r->s->cancel, ret);
+        return content_equal(&p->up, &p->low, d->cancel, ret);
     return NULL;
 }
 
@@ -266,7 +267,7 @@ static struct err *walk(struct diff *d, struct frame *f, int lower_fd, int depth
 {
     AUTO(names_release) struct names l = { 0 };
 
-    TRY(cancel_check(d->r->s->cancel));
+    TRY(cancel_check(d->cancel));
     if (depth > LIMIT_WALK_DEPTH)
         return err_new(ERR_DOCKERFILE, "more than %d directories deep: '%.100s...'", LIMIT_WALK_DEPTH, f->path);
     TRY(names_read(f->fd, &l));
@@ -285,13 +286,17 @@ static struct err *walk(struct diff *d, struct frame *f, int lower_fd, int depth
     return NULL;
 }
 
-struct err *diff_write(struct rootfs *r, int upper_fd, int lower_fd, const struct commit_opts *opts, struct sink out,
+struct err *diff_write(struct frozen *f, int lower_fd, const struct commit_opts *opts, struct sink out,
                        struct commit_stats *stats)
 {
-    AUTO(layer_writer_free) struct layer_writer *w = layer_writer_new(opts, out, r->s->cancel, stats);
-    struct diff d = { .r = r, .opts = opts, .stats = stats, .w = w };
+    const struct cancel *cancel = opts->cancel ? opts->cancel : f->s->cancel;
+    AUTO(layer_writer_free) struct layer_writer *w = layer_writer_new(opts, out, cancel, stats);
+    AUTO_CLOSE int upper_fd = open(f->layer->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct diff d = { .of = f, .cancel = cancel, .opts = opts, .stats = stats, .w = w };
     struct frame root = { .path = "", .fd = upper_fd };
 
+    if (upper_fd < 0)
+        return err_sys(errno, "cannot open '%s'", f->layer->dir);
     TRY(walk(&d, &root, lower_fd, 0));
     return layer_writer_end(w);
 }

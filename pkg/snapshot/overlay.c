@@ -10,9 +10,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* A stack as one directory, for reading. */
+struct view {
+    int fd;      /* -1: not open */
+    char *mount; /* where it is mounted; NULL if it is a plain directory */
+};
+
 struct overlay {
-    int view_fd;
-    char *view_mount;       /* where the view is mounted; NULL if it is a plain directory */
+    struct view view;
     char *step, *step_root; /* the step's directory, and where its overlay is mounted */
     int step_fd;
 };
@@ -117,7 +122,7 @@ static struct err *overlay_open(struct rootfs *r)
 {
     struct overlay *o = xcalloc(1, sizeof(*o));
 
-    o->view_fd = o->step_fd = -1;
+    o->view.fd = o->step_fd = -1;
     r->state = o;
     return layers_fix_implicit(r->s, &r->stack);
 }
@@ -129,20 +134,20 @@ static struct err *overlay_fork(struct rootfs *from, struct rootfs *r)
     return NULL;
 }
 
-static void drop_view(struct overlay *o)
+static void view_close(struct view *v)
 {
-    close_fd(&o->view_fd);
-    if (o->view_mount)
-        overlay_unmount(o->view_mount);
-    free(o->view_mount);
-    o->view_mount = NULL;
+    close_fd(&v->fd);
+    if (v->mount)
+        overlay_unmount(v->mount);
+    free(v->mount);
+    v->mount = NULL;
 }
 
 static struct err *overlay_push(struct rootfs *r, struct layer *l)
 {
     bool fix = map_count(l->implicit) > 0;
 
-    drop_view(r->state);
+    view_close(&((struct overlay *)r->state)->view);
     rootfs_stack(r, l);
     return fix ? layers_fix_implicit(r->s, &r->stack) : NULL;
 }
@@ -159,15 +164,15 @@ static struct err *open_dir(const char *path, int *ret_fd)
 
 /* The layers' directories, highest first; at least `min`, filled up with empty ones. An image may have a layer twice,
  * and overlayfs no directory twice: the higher one has and hides all that the lower one does. */
-static struct err *list_lowers(struct rootfs *r, size_t min, struct strs *ret)
+static struct err *list_lowers(struct snapshotter *s, const struct layers *stack, size_t min, struct strs *ret)
 {
-    for (size_t i = r->stack.n; i-- > 0;)
-        if (!strs_has(ret, r->stack.items[i]->dir))
-            strs_add(ret, r->stack.items[i]->dir);
+    for (size_t i = stack->n; i-- > 0;)
+        if (!strs_has(ret, stack->items[i]->dir))
+            strs_add(ret, stack->items[i]->dir);
     while (ret->n < min) {
         AUTO_FREE char *dir = NULL;
 
-        TRY(snapshot_new_dir(r->s, "empty", &dir));
+        TRY(snapshot_new_dir(s, "empty", &dir));
         AUTO_FREE char *root = below(dir, "fs");
         TRY(snapshot_make_root(root));
         strs_add(ret, root);
@@ -175,37 +180,38 @@ static struct err *list_lowers(struct rootfs *r, size_t min, struct strs *ret)
     return NULL;
 }
 
-static struct err *mount_view(struct rootfs *r, struct overlay *o)
+static struct err *view_mount(struct snapshotter *s, const struct layers *stack, struct view *v)
 {
     AUTO(strs_release) struct strs lowers = { 0 };
     AUTO_FREE char *target = NULL;
 
-    TRY(list_lowers(r, 2, &lowers));
-    TRY(snapshot_new_dir(r->s, "view", &target));
+    TRY(list_lowers(s, stack, 2, &lowers));
+    TRY(snapshot_new_dir(s, "view", &target));
     TRY(overlay_mount(&(struct overlay_dirs){ .lowers = &lowers }, target));
-    o->view_mount = steal(&target);
-    return open_dir(o->view_mount, &o->view_fd);
+    v->mount = steal(&target);
+    return open_dir(v->mount, &v->fd);
 }
 
 /* One layer without marks needs no overlay. */
-static struct err *plain_view(struct rootfs *r, struct overlay *o)
+static struct err *view_open(struct snapshotter *s, const struct layers *stack, struct view *v)
 {
     AUTO(strs_release) struct strs lowers = { 0 };
 
-    TRY(list_lowers(r, 1, &lowers));
-    return open_dir(lowers.items[0], &o->view_fd);
+    if (stack->n > 1 || (stack->n == 1 && stack->items[0]->whiteouts))
+        return view_mount(s, stack, v);
+    TRY(list_lowers(s, stack, 1, &lowers));
+    return open_dir(lowers.items[0], &v->fd);
 }
 
 static struct err *overlay_view(struct rootfs *r, int *ret_root_fd)
 {
     struct overlay *o = r->state;
 
-    if (o->view_fd < 0) {
+    if (o->view.fd < 0) {
         TRY(rootfs_compact(r));
-        bool plain = r->stack.n == 0 || (r->stack.n == 1 && !r->stack.items[0]->whiteouts);
-        TRY(plain ? plain_view(r, o) : mount_view(r, o));
+        TRY(view_open(r->s, &r->stack, &o->view));
     }
-    *ret_root_fd = o->view_fd;
+    *ret_root_fd = o->view.fd;
     return NULL;
 }
 
@@ -234,7 +240,7 @@ static struct err *start_step(struct rootfs *r, struct overlay *o)
     TRY(make_upper(r, upper));
     TRY(file_mkdirs(work, 0755));
     TRY(file_mkdirs(root, 0755));
-    TRY(list_lowers(r, 1, &lowers));
+    TRY(list_lowers(r->s, &r->stack, 1, &lowers));
     TRY(overlay_mount(&(struct overlay_dirs){ &lowers, upper, work }, root));
     o->step_root = steal(&root);
     return open_dir(o->step_root, &o->step_fd);
@@ -263,7 +269,7 @@ static struct err *overlay_begin(struct rootfs *r, int *ret_root_fd, const char 
 {
     struct overlay *o = r->state;
 
-    drop_view(o);
+    view_close(&o->view);
     TRY(rootfs_compact(r));
     TRY(snapshot_new_dir(r->s, "step", &o->step));
     struct err *e = start_step(r, o);
@@ -276,41 +282,59 @@ static struct err *overlay_begin(struct rootfs *r, int *ret_root_fd, const char 
     return NULL;
 }
 
-static struct err *write_step(struct rootfs *r, struct overlay *o, const struct commit_opts *opts, struct sink out,
-                              struct commit_stats *stats)
+static struct err *overlay_freeze(struct rootfs *r, struct frozen **ret)
 {
-    AUTO_FREE char *upper = below(o->step, "upper");
-    AUTO_CLOSE int upper_fd = -1;
-    int lower_fd = -1;
+    struct overlay *o = r->state;
+    struct frozen *f = xcalloc(1, sizeof(*f));
 
     unmount_step(o);
-    if (r->stack.n > 0)
-        TRY(overlay_view(r, &lower_fd));
-    TRY(open_dir(upper, &upper_fd));
-    TRY(diff_write(r, upper_fd, lower_fd, opts, out, stats));
-    struct layer *l = layer_new(steal(&upper));
-    owner_table_free(l->owners);
-    l->owners = steal(&r->step_owners);
-    r->step_owners = owner_table_new();
-    l->whiteouts = true;
-    vec_push(&r->stack, l);
+    view_close(&o->view);
+    f->s = r->s;
+    for (size_t i = 0; i < r->stack.n; i++)
+        vec_push(&f->below, layer_ref(r->stack.items[i]));
+    f->layer = layer_new(below(o->step, "upper"));
+    owner_table_free(f->layer->owners);
+    f->layer->owners = steal(&r->step_owners);
+    f->layer->whiteouts = true;
+    vec_push(&r->stack, layer_ref(f->layer));
+    free(o->step);
+    o->step = NULL;
+    *ret = f;
     return NULL;
+}
+
+static struct err *overlay_write(struct frozen *f, const struct commit_opts *opts, struct sink out,
+                                 struct commit_stats *stats)
+{
+    struct view v = { .fd = -1 };
+    struct err *e = f->below.n > 0 ? view_open(f->s, &f->below, &v) : NULL;
+
+    if (!e)
+        e = diff_write(f, v.fd, opts, out, stats);
+    view_close(&v);
+    return e;
+}
+
+/* The layer that was put on top last, with its files. */
+static void drop_top(struct rootfs *r)
+{
+    struct layer *l = r->stack.items[--r->stack.n];
+    AUTO_FREE char *step = xstrndup(l->dir, (size_t)(strrchr(l->dir, '/') - l->dir));
+
+    err_free(file_remove_tree(AT_FDCWD, step));
+    layer_free(l);
 }
 
 static struct err *overlay_commit(struct rootfs *r, const struct commit_opts *opts, struct sink out,
                                   struct commit_stats *stats)
 {
-    struct overlay *o = r->state;
-    struct err *e = write_step(r, o, opts, out, stats);
+    AUTO(frozen_free) struct frozen *f = NULL;
 
-    drop_view(o);
-    if (e) {
-        drop_step(o);
-        return e;
-    }
-    free(o->step); /* it is a layer now */
-    o->step = NULL;
-    return NULL;
+    TRY(overlay_freeze(r, &f));
+    struct err *e = overlay_write(f, opts, out, stats);
+    if (e)
+        drop_top(r);
+    return e;
 }
 
 static void overlay_abort(struct rootfs *r)
@@ -327,7 +351,7 @@ static void overlay_release(struct rootfs *r)
 {
     struct overlay *o = r->state;
 
-    drop_view(o);
+    view_close(&o->view);
     drop_step(o);
     free(o);
     r->state = NULL;
@@ -419,6 +443,8 @@ const struct snapshot_ops snapshot_overlay = {
     .view = overlay_view,
     .begin = overlay_begin,
     .commit = overlay_commit,
+    .freeze = overlay_freeze,
+    .write = overlay_write,
     .abort = overlay_abort,
     .find_owner = overlay_find_owner,
     .release = overlay_release,

@@ -570,6 +570,43 @@ struct err *rootfs_commit(struct rootfs *r, const struct commit_opts *opts, stru
     return err_wrap(e, "cannot write the changes as a layer");
 }
 
+struct err *rootfs_freeze(struct rootfs *r, struct frozen **ret)
+{
+    struct frozen *f = NULL;
+
+    if (!r->step_owners)
+        return err_new(ERR_BUG, "there is no step to end");
+    if (r->s->ops->freeze) {
+        struct err *e = r->s->ops->freeze(r, &f);
+
+        end_step(r);
+        TRY(err_wrap(e, "cannot keep the changes"));
+    }
+    *ret = f;
+    return NULL;
+}
+
+struct err *frozen_write(struct frozen *f, const struct commit_opts *opts, struct sink out,
+                         struct commit_stats *ret_stats)
+{
+    struct commit_stats stats = { 0 };
+
+    TRY(err_wrap(f->s->ops->write(f, opts, out, &stats), "cannot write the changes as a layer"));
+    *ret_stats = stats;
+    return NULL;
+}
+
+void frozen_free(struct frozen *f)
+{
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->below.n; i++)
+        layer_free(f->below.items[i]);
+    vec_free(&f->below);
+    layer_free(f->layer);
+    free(f);
+}
+
 void rootfs_abort(struct rootfs *r)
 {
     if (!r->step_owners)

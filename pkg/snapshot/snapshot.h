@@ -4,7 +4,7 @@
  * A snapshotter unpacks each base layer once into a directory of the state directory. A rootfs is a stack of such
  * directories and of the frozen changes of the steps so far. A step gets a fresh upper directory; committing it walks
  * that alone. Threads: layers may be unpacked by several threads at once; a rootfs belongs to one thread at a time, but
- * different ones may be used at once. */
+ * different ones may be used at once, and what was frozen of one is written by another thread. */
 #ifndef SNAPSHOT_SNAPSHOT_H
 #define SNAPSHOT_SNAPSHOT_H
 
@@ -88,6 +88,7 @@ struct commit_opts {
     enum snapshot_mode mode;
     int64_t clamp_mtime_s;     /* later times become this (SOURCE_DATE_EPOCH); INT64_MAX = keep */
     const struct strs *ignore; /* paths ("/a/b" or "a/b") that are not part of the layer, with all below; may be NULL */
+    const struct cancel *cancel; /* NULL: the snapshotter's */
 };
 struct commit_stats {
     uint64_t entries, whiteouts, file_bytes; /* what went into the layer */
@@ -98,6 +99,19 @@ struct commit_stats {
  * dropped. */
 MUST_USE struct err *rootfs_commit(struct rootfs *r, const struct commit_opts *opts, struct sink out,
                                    struct commit_stats *ret_stats);
+/* A step that has ended, whose layer is still to be written. */
+struct frozen;
+/* So many may wait to be written, of one root file system. */
+#define SNAPSHOT_MAX_FROZEN 8
+/* Ends the step at once: its changes are the state of the rootfs, and *ret can write them as a layer while the next
+ * steps go on, in another thread; of one rootfs one after the other, in the order of the steps. *ret NULL: this back
+ * end cannot (copy: the next step would change the same tree), and the step has not ended. */
+MUST_USE struct err *rootfs_freeze(struct rootfs *r, struct frozen **ret);
+/* Writes the layer as rootfs_commit() does; once. An error leaves the rootfs as it is. */
+MUST_USE struct err *frozen_write(struct frozen *f, const struct commit_opts *opts, struct sink out,
+                                  struct commit_stats *ret_stats);
+void frozen_free(struct frozen *f);
+DEFINE_CLEANUP(struct frozen *, frozen_free);
 /* Ends the step without keeping its changes. */
 void rootfs_abort(struct rootfs *r);
 void rootfs_free(struct rootfs *r);

@@ -33,6 +33,12 @@ struct layers {
 
 struct snapshot_ops;
 
+struct frozen {
+    struct snapshotter *s;
+    struct layers below; /* references: what the step began with */
+    struct layer *layer; /* a reference: its changes; its owners are complete when it is written */
+};
+
 struct snapshotter {
     const struct snapshot_ops *ops;
     char *state_dir, *build_dir, *space_dir, *description;
@@ -67,6 +73,9 @@ struct snapshot_ops {
     struct err *(*begin)(struct rootfs *r, int *ret_root_fd, const char **ret_path);
     struct err *(*commit)(struct rootfs *r, const struct commit_opts *opts, struct sink out,
                           struct commit_stats *stats);
+    /* See rootfs_freeze(); NULL: it cannot. */
+    struct err *(*freeze)(struct rootfs *r, struct frozen **ret);
+    struct err *(*write)(struct frozen *f, const struct commit_opts *opts, struct sink out, struct commit_stats *stats);
     void (*abort)(struct rootfs *r);
     /* Of a symlink, fifo or socket. */
     struct owner (*find_owner)(const struct rootfs *r, const char *path);
