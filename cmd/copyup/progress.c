@@ -6,6 +6,12 @@
 #define SHOWN_TEXT   120  /* characters of an instruction on its line */
 #define LONGEST_LINE 4096 /* of output that is held back until its line ends */
 
+void progress_init(struct progress_printer *pp, bool quiet, bool timestamps)
+{
+    *pp = (struct progress_printer){ .quiet = quiet, .timestamps = timestamps };
+    pthread_mutex_init(&pp->lock, NULL);
+}
+
 void progress_size(uint64_t bytes, char ret_text[32])
 {
     static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
@@ -44,11 +50,11 @@ void progress_line(struct progress_printer *pp, const char *fmt, ...)
     va_start(ap, fmt);
     AUTO_FREE char *text = xvasprintf(fmt, ap);
     va_end(ap);
-    flockfile(stdout);
+    pthread_mutex_lock(&pp->lock);
     start_line(pp);
     puts(text);
     fflush(stdout);
-    funlockfile(stdout);
+    pthread_mutex_unlock(&pp->lock);
 }
 
 static void print_head(const struct progress_step *s)
@@ -132,7 +138,7 @@ static void begin(void *ctx, const struct progress_step *s)
 {
     struct progress_printer *pp = ctx;
 
-    flockfile(stdout);
+    pthread_mutex_lock(&pp->lock);
     add_open(pp, s);
     if (!pp->quiet) {
         start_line(pp);
@@ -140,7 +146,7 @@ static void begin(void *ctx, const struct progress_step *s)
         putchar('\n');
         fflush(stdout);
     }
-    funlockfile(stdout);
+    pthread_mutex_unlock(&pp->lock);
 }
 
 /* The only step in progress is passed on as it comes: what it prompts and counts on one line is seen at once. */
@@ -150,7 +156,7 @@ static void output(void *ctx, const struct progress_step *s, const char *p, size
 
     if (n == 0)
         return;
-    flockfile(stdout);
+    pthread_mutex_lock(&pp->lock);
     struct progress_open *o = find_open(pp, s);
     if (o && (pp->open.n > 1 || o->line.len)) {
         put_lines(pp, o, p, n);
@@ -159,7 +165,7 @@ static void output(void *ctx, const struct progress_step *s, const char *p, size
         pp->in_line = p[n - 1] != '\n';
     }
     fflush(stdout);
-    funlockfile(stdout);
+    pthread_mutex_unlock(&pp->lock);
 }
 
 static void print_end(struct progress_printer *pp, const struct progress_step *s, enum progress_end how)
@@ -183,12 +189,12 @@ static void end(void *ctx, const struct progress_step *s, enum progress_end how)
 {
     struct progress_printer *pp = ctx;
 
-    flockfile(stdout);
+    pthread_mutex_lock(&pp->lock);
     close_open(pp, s);
     if (!pp->quiet && how != STEP_AGAIN)
         print_end(pp, s, how);
     fflush(stdout);
-    funlockfile(stdout);
+    pthread_mutex_unlock(&pp->lock);
 }
 
 static void note(void *ctx, const char *text)

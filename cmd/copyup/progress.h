@@ -8,6 +8,8 @@
 #include "base/vec.h"
 #include "build/build.h"
 
+#include <pthread.h>
+
 /* A step in progress. */
 struct progress_open {
     const char *stage; /* the pointer tells which it is */
@@ -15,12 +17,14 @@ struct progress_open {
 };
 
 struct progress_printer {
+    pthread_mutex_t lock; /* one line at a time */
     bool quiet;
     bool timestamps;
     bool in_line; /* the last output did not end its line */
     VEC(struct progress_open) open;
 };
 
+void progress_init(struct progress_printer *pp, bool quiet, bool timestamps);
 /* Borrows pp. */
 struct progress progress_make(struct progress_printer *pp);
 /* One line of information, unless quiet. */

@@ -418,8 +418,7 @@ static struct err *step_run(const struct settings *s, bool only_plan)
 {
     struct step_ctx c = { .s = s, .started_s = time(NULL), .only_plan = only_plan };
 
-    c.printer.quiet = log_get_level() == LOG_LEVEL_QUIET;
-    c.printer.timestamps = s->log_timestamp;
+    progress_init(&c.printer, log_get_level() == LOG_LEVEL_QUIET, s->log_timestamp);
     struct err *e = step_in(&c);
     wire_run_free(c.run);
     context_free(c.context);

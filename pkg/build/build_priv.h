@@ -60,19 +60,21 @@ struct stage_run {
     bool planned, wanted;    /* wanted: it is begun without being asked for */
     struct base_image *base; /* NULL: scratch or a stage */
     struct stage_plan plan;
-    struct image_config config; /* with history and diff ids of the steps so far */
-    struct layers layers;
-    pthread_mutex_t root_lock; /* once it is done, of: */
-    struct rootfs *rootfs;     /* NULL until a step needs it */
-    size_t in_rootfs;          /* how many of the layers it shows */
+    struct image_config config; /* with the history of the steps so far */
+    struct layers layers;       /* those of its own steps are complete when it is done */
+    pthread_mutex_t root_lock;  /* once it is done, of: */
+    struct rootfs *rootfs;      /* NULL until a step needs it */
+    size_t in_rootfs;           /* how many of the layers it shows */
 
-    struct progress_step now; /* the step in progress */
-    int64_t step_began_ms;    /* CLOCK_MONOTONIC; 0: it waits */
-    bool layer_ends;          /* with that step, a layer is made */
-    char layer_created[32];   /* the time of its layer */
-    struct step_key *keys;    /* of each step of the plan; NULL: there is no cache */
-    struct digest key;        /* of its last step that makes a layer, by definition */
-    struct digest content;    /* of the last step so far, by what its files are; "" = not known */
+    struct progress_step now;  /* the step in progress */
+    int64_t step_began_ms;     /* CLOCK_MONOTONIC; 0: it waits */
+    bool layer_ends;           /* with that step, a layer is made */
+    struct frozen *frozen;     /* what it changed, until its layer is queued */
+    struct layer_queue *queue; /* NULL: nothing is to be written */
+    char layer_created[32];    /* the time of its layer */
+    struct step_key *keys;     /* of each step of the plan; NULL: there is no cache */
+    struct digest key;         /* of its last step that makes a layer, by definition */
+    struct digest content;     /* of the last step so far, by what its files are; "" = not known */
     enum image_format format;
 };
 
@@ -95,6 +97,7 @@ struct product {
     struct build **builds;      /* in the order of the plans */
     struct schedule *schedule;  /* of the stages that are being built; else NULL */
     struct gate transfers;      /* layers that are pulled and unpacked */
+    struct gate compressors;    /* layers that are written */
     pthread_mutex_t fetch_lock; /* held while one of these is fetched: */
     struct map *bases;          /* "reference|platform" -> struct base_image */
     struct context **named;     /* plan_opts.contexts that are directories, opened on first use */
@@ -219,9 +222,16 @@ MUST_USE struct err *stage_begin_step(struct build *b, struct stage_run *st);
 /* "build"; with several platforms "linux/amd64 build", and "linux/amd64->linux/arm64 build" if another one's result
  * differs from this stage's. The caller frees. */
 char *stage_label(const struct build *b, size_t index);
-/* Ends the step that is in progress in r: its changes become a layer of stage st. */
-MUST_USE struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r);
 void stage_release(struct stage_run *st);
+
+/* layer_queue.c: the layers of steps, written while the next ones go on where that is possible. */
+/* Ends the step that is in progress in r: its changes become a layer of stage st. */
+MUST_USE struct err *layer_end_step(struct build *b, struct stage_run *st, struct rootfs *r);
+/* After that, the step has ended well: sees to it that the layer is written and known by its key. False: it is; true:
+ * it will be, and cached_leave() is called then. */
+bool layer_keep(struct build *b, struct stage_run *st, size_t step);
+/* Waits until all layers of the stage are written. An error: one failed, which the schedule was told. */
+MUST_USE struct err *layers_settle(struct stage_run *st);
 
 /* stage_root.c: the stage's root file system, made on first use. */
 /* For the stage's own steps. */
@@ -238,7 +248,7 @@ MUST_USE struct err *stage_need(struct build *b, size_t index);
  * key by content may turn out not to need. */
 void stages_reach(const struct build *b, size_t stage, bool surely, bool *reached);
 
-/* step_*.c: each does one step: stage_begin_step, rootfs_begin to stage_commit. */
+/* step_*.c: each does one step: stage_begin_step, rootfs_begin to layer_end_step. */
 MUST_USE struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
 MUST_USE struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, const struct step *step);
 /* step_add.c: the sources of an ADD some of which lie elsewhere. */
@@ -277,8 +287,10 @@ struct made *cached_find(struct product *p, const struct digest *key);
 MUST_USE struct err *cached_take(struct build *b, size_t stage, size_t step, bool *ret_taken);
 /* After cached_take(), whatever came of it. */
 void cached_leave(struct build *b, size_t stage, size_t step);
-/* The step was executed, and its layer is the stage's last: remembers it, and writes it to the cache. */
-void cached_keep(struct build *b, size_t stage, size_t step);
+/* The step's key by content, which from now on is that of its stage's last step. "" = it cannot be told. */
+void cached_content(struct build *b, size_t stage, size_t step, struct digest *ret_content);
+/* The step was executed: remembers its layer, and writes it to the cache. Any thread, before cached_leave(). */
+void cached_keep(struct build *b, size_t stage, size_t step, const struct layer *l, const struct digest *content);
 /* A layer cannot be had, or is not what it should be: if it came from a cache, the build is made again without it. */
 void cached_failed(const struct build *b, const struct layer *l, const struct err *e);
 /* Was there such a one since the last call? */
@@ -307,6 +319,8 @@ const char *image_media(const struct build *b); /* the media type of its manifes
 MUST_USE struct err *in_parallel(int threads, size_t n, struct err *(*work)(void *ctx, size_t i), void *ctx);
 /* How many stages are worked on at once. */
 int stage_slots(const struct limits *limits);
+/* How many layers are compressed at once, by so many threads each. */
+int compress_room(int threads);
 void gate_init(struct gate *g, int room);
 void gate_release(struct gate *g);
 void gate_enter(struct gate *g); /* waits until there is room */

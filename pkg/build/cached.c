@@ -102,7 +102,6 @@ static void take(struct build *b, struct stage_run *st, struct made *m)
     if (e.repo)
         l.origin = *e.repo; /* borrowed */
     vec_push(&st->layers, l);
-    config_add_diff_id(&st->config, &e.diff_id);
     memcpy(st->layer_created, e.created, sizeof(st->layer_created));
     st->content = e.content;
 }
@@ -202,21 +201,24 @@ static void write_made(struct build *b, size_t stage, size_t step, const struct 
         write_entry(b, stage, step, e, fd);
 }
 
-void cached_keep(struct build *b, size_t stage, size_t step)
+void cached_content(struct build *b, size_t stage, size_t step, struct digest *ret_content)
 {
     struct stage_run *st = b->stages[stage];
-    struct digest content = { "" };
 
-    if (!st->keys)
+    *ret_content = (struct digest){ "" };
+    if (st->keys)
+        err_free(keys_content(b, stage, step, ret_content));
+    st->content = *ret_content;
+}
+
+void cached_keep(struct build *b, size_t stage, size_t step, const struct layer *l, const struct digest *content)
+{
+    const struct stage_run *st = b->stages[stage];
+    struct cache_entry e = { .layer = l->desc, .diff_id = l->diff_id, .content = *content };
+
+    if (!st->keys || !st->keys[step].key.text[0] || !content->text[0])
         return;
-    const struct layer *l = &st->layers.items[st->layers.n - 1];
-    struct cache_entry e = { .layer = l->desc, .diff_id = l->diff_id };
-    err_free(keys_content(b, stage, step, &content));
-    st->content = content;
     e.key = st->keys[step].key;
-    if (!e.key.text[0] || !content.text[0])
-        return;
-    e.content = content;
     (void)snprintf(e.layer.media_type, sizeof(e.layer.media_type), "%s", media_of(b));
     memcpy(e.created, b->created, sizeof(e.created));
     (void)remember(b->whole, &e.key, &e);

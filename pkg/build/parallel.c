@@ -2,10 +2,12 @@
 
 #include <pthread.h>
 
-#define MAX_TRANSFERS 4 /* more connections do not make a registry faster; each costs buffers */
-#define MIN_STAGES    2 /* commands also wait for network and disk: one CPU is enough for two */
-#define OWN_MEMORY    ((uint64_t)64 << 20)
-#define STAGE_MEMORY  ((uint64_t)512 << 20) /* what a stage's command may want, as compilers and bundlers do */
+#define MAX_TRANSFERS   4 /* more connections do not make a registry faster; each costs buffers */
+#define MIN_STAGES      2 /* commands also wait for network and disk: one CPU is enough for two */
+#define OWN_MEMORY      ((uint64_t)64 << 20)
+#define COMPRESS_MEMORY ((uint64_t)32 << 20)  /* of our own, for all that are under way */
+#define COMPRESS_BLOCK  ((uint64_t)2 << 20)   /* in and out, see tar/compress.h */
+#define STAGE_MEMORY    ((uint64_t)512 << 20) /* what a stage's command may want, as compilers and bundlers do */
 
 struct pool {
     pthread_mutex_t lock;
@@ -78,6 +80,14 @@ int stage_slots(const struct limits *limits)
     if (by_memory < 1)
         return 1;
     return by_memory < (uint64_t)by_cpu ? (int)by_memory : by_cpu;
+}
+
+int compress_room(int threads)
+{
+    uint64_t each = ((uint64_t)(threads < 1 ? 1 : threads) + 2) * COMPRESS_BLOCK;
+    uint64_t n = COMPRESS_MEMORY / each;
+
+    return n < 1 ? 1 : (int)n;
 }
 
 /* ---- gates ---- */

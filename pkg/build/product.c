@@ -212,6 +212,7 @@ static struct product *product_alloc(const struct build_opts *opts, const struct
     pthread_cond_init(&p->changed, NULL);
     pthread_mutex_init(&p->fetch_lock, NULL);
     pthread_mutex_init(&p->finish_lock, NULL);
+    gate_init(&p->compressors, compress_room(opts->compress.threads));
     gate_init(&p->transfers, transfer_threads(opts->limits));
     keys_settings(opts, &p->settings);
     return p;
@@ -269,6 +270,7 @@ void product_free(struct product *p)
     sources_release(p);
     map_free(p->bases);
     gate_release(&p->transfers);
+    gate_release(&p->compressors);
     pthread_mutex_destroy(&p->finish_lock);
     pthread_mutex_destroy(&p->fetch_lock);
     pthread_cond_destroy(&p->changed);

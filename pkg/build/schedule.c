@@ -143,7 +143,7 @@ void schedule_fail(struct task *t, struct err *e)
         s->o.on_failure(s->o.ctx);
 }
 
-static struct err *stopped(void)
+struct err *schedule_stopped(void)
 {
     return err_new(ERR_TERMINATED, "stopped because another part of the build failed");
 }
@@ -260,7 +260,7 @@ struct err *schedule_need(struct task *t)
     }
     bool done = t->state == TASK_DONE;
     pthread_mutex_unlock(&s->lock);
-    return done ? NULL : stopped();
+    return done ? NULL : schedule_stopped();
 }
 
 static bool last_thread(struct schedule *s, pthread_t *ret)
@@ -297,7 +297,7 @@ struct err *schedule_take_slot(struct schedule *s)
     bool taken = !s->failed;
     s->free_slots -= taken;
     pthread_mutex_unlock(&s->lock);
-    return taken ? NULL : stopped();
+    return taken ? NULL : schedule_stopped();
 }
 
 void schedule_give_slot(struct schedule *s)

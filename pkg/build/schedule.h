@@ -35,6 +35,8 @@ void schedule_start(struct task *t);
 MUST_USE struct err *schedule_need(struct task *t);
 /* A failure of a task that is still under way, or has ended. Takes e. */
 void schedule_fail(struct task *t, struct err *e);
+/* What a task ends with whose failure is told already, or that ends because of another's. */
+MUST_USE struct err *schedule_stopped(void);
 
 /* Works until all that was started is done, or nothing is under way after a failure. Of several failures the error is
  * that of the task that was added first, as far as it happened before it was stopped. */

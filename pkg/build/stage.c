@@ -161,41 +161,6 @@ static struct err *stage_start(struct build *b, size_t index)
 
 /* ---- steps ---- */
 
-struct err *stage_commit(struct build *b, struct stage_run *st, struct rootfs *r)
-{
-    const struct commit_opts opts = { .mode = b->o.snapshot_mode,
-                                      .clamp_mtime_s = b->o.clamp_mtime_s,
-                                      .ignore = b->o.ignore_paths };
-    AUTO(blob_writer_free) struct blob_writer *w = NULL;
-    AUTO(compress_free) struct compressor *c = NULL;
-    struct compress_result result;
-    struct commit_stats stats;
-
-    if (!st->layer_ends) {
-        rootfs_carry(r);
-        return NULL;
-    }
-    struct err *e = blob_writer_new(b->o.store, &w);
-    if (!e)
-        e = compress_new(&b->o.compress, blob_writer_sink(w), &c);
-    if (e) {
-        rootfs_abort(r);
-        return e;
-    }
-    TRY(err_wrap(rootfs_commit(r, &opts, compress_sink(c), &stats), "cannot write the step's layer"));
-    TRY(compress_end(c, &result));
-    TRY(blob_writer_commit(w, &result.digest));
-    struct layer l = { .diff_id = result.diff_id };
-    l.desc.digest = result.digest;
-    l.desc.size_bytes = result.size_bytes; /* its media type follows from the image's format, at the end */
-    vec_push(&st->layers, l);
-    st->in_rootfs++;
-    config_add_diff_id(&st->config, &result.diff_id);
-    st->now.has_layer = true;
-    st->now.layer_bytes = result.size_bytes;
-    return NULL;
-}
-
 struct err *stage_begin_step(struct build *b, struct stage_run *st)
 {
     const struct progress *p = b->o.progress;
@@ -215,15 +180,20 @@ static enum progress_end how_it_ended(const struct build *b, const struct err *e
     return b->whole->failed ? STEP_AGAIN : STEP_FAILED;
 }
 
-static void end_step(struct build *b, struct stage_run *st, const struct err *e)
+static void give_slot(struct build *b, struct stage_run *st)
 {
-    const struct progress *p = b->o.progress;
-
     if (!st->step_began_ms)
         return;
     schedule_give_slot(b->whole->schedule);
     st->now.duration_ms = now_ms() - st->step_began_ms;
-    p->end(p->ctx, &st->now, how_it_ended(b, e));
+}
+
+static void show_end(struct build *b, const struct stage_run *st, const struct err *e)
+{
+    const struct progress *p = b->o.progress;
+
+    if (st->step_began_ms)
+        p->end(p->ctx, &st->now, how_it_ended(b, e));
 }
 
 static struct err *need_source(struct build *b, const struct plan_source *from)
@@ -255,18 +225,20 @@ static struct err *do_step(struct build *b, size_t index, const struct step *ste
     return by_kind[step->kind](b, b->stages[index], r, step);
 }
 
-static struct err *execute_step(struct build *b, size_t index, size_t number)
+/* *ret_queued: the layer is still to be written, and its key is its writer's. */
+static struct err *execute_step(struct build *b, size_t index, size_t number, bool *ret_queued)
 {
     struct stage_run *st = b->stages[index];
 
     st->step_began_ms = 0;
     struct err *e = do_step(b, index, &st->plan.steps[number]);
-    end_step(b, st, e);
-    if (e)
-        return e;
-    memcpy(st->layer_created, b->created, sizeof(b->created));
-    cached_keep(b, index, number);
-    return NULL;
+    give_slot(b, st);
+    if (!e) {
+        memcpy(st->layer_created, b->created, sizeof(b->created));
+        *ret_queued = layer_keep(b, st, number);
+    }
+    show_end(b, st, e);
+    return e;
 }
 
 static void show_taken(struct build *b, struct stage_run *st, int64_t began_ms)
@@ -284,15 +256,16 @@ static struct err *show_step(struct build *b, size_t index, size_t number, const
 {
     struct stage_run *st = b->stages[index];
     int64_t start = now_ms();
-    bool taken = false;
+    bool taken = false, queued = false;
 
     st->now = *show;
     struct err *e = cached_take(b, index, number, &taken);
     if (!e && taken)
         show_taken(b, st, start);
     if (!e && !taken)
-        e = execute_step(b, index, number);
-    cached_leave(b, index, number);
+        e = execute_step(b, index, number, &queued);
+    if (!queued)
+        cached_leave(b, index, number);
     return df_at_line(b->o.plan->df, st->plan.steps[number].line, e);
 }
 
@@ -359,17 +332,40 @@ static void take_plan_config(struct stage_run *st)
     st->config = full;
 }
 
+/* A failure is told at once, so that others stop; what was finished before is still written. */
+static struct err *run_and_settle(struct build *b, size_t index)
+{
+    struct stage_run *st = b->stages[index];
+    struct err *e = run_steps(b, index);
+
+    if (e) {
+        schedule_fail(st->task, build_about(b, e));
+        e = schedule_stopped();
+    }
+    struct err *unwritten = layers_settle(st);
+    if (!e)
+        return unwritten;
+    err_free(unwritten);
+    return e;
+}
+
 struct err *stage_build(struct build *b, size_t index)
 {
+    struct stage_run *st = b->stages[index];
+
     TRY(stage_start(b, index));
-    TRY(run_steps(b, index));
-    take_plan_config(b->stages[index]);
+    size_t below = st->layers.n;
+    TRY(run_and_settle(b, index));
+    for (size_t i = below; i < st->layers.n; i++)
+        config_add_diff_id(&st->config, &st->layers.items[i].diff_id);
+    take_plan_config(st);
     return NULL;
 }
 
 void stage_release(struct stage_run *st)
 {
     keys_release(st);
+    frozen_free(st->frozen);
     rootfs_free(st->rootfs);
     vec_free(&st->layers);
     stage_plan_release(&st->plan);

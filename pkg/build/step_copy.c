@@ -99,7 +99,7 @@ struct err *step_copy(struct build *b, struct stage_run *st, struct rootfs *r, c
         rootfs_abort(r);
         return e;
     }
-    return stage_commit(b, st, r);
+    return layer_end_step(b, st, r);
 }
 
 static struct err *check_source(const struct copy_spec *spec, const char *source)
@@ -233,5 +233,5 @@ struct err *step_workdir(struct build *b, struct stage_run *st, struct rootfs *r
         rootfs_abort(r);
         return e;
     }
-    return stage_commit(b, st, r);
+    return layer_end_step(b, st, r);
 }

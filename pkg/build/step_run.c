@@ -124,5 +124,5 @@ struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, co
         rootfs_abort(r);
         return e;
     }
-    return stage_commit(b, st, r);
+    return layer_end_step(b, st, r);
 }
