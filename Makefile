@@ -128,6 +128,7 @@ bench: all $(addprefix $(BUILD)/bench/,streams transfer small library)
 	tests/bench/builds --copyup $(BUILD)/copyup --tools $(BUILD)/bench
 	tests/bench/builds --copyup $(BUILD)/copyup --limited
 	tests/bench/owners --copyup $(BUILD)/copyup
+	tests/bench/stages --copyup $(BUILD)/copyup
 image: all
 	hack/build-image.sh $(BUILD)
 install: all
