@@ -11,6 +11,7 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 /* ---- one process ---- */
@@ -149,11 +150,29 @@ static struct answer signal_group(struct call *c, int pid, int sig)
 
 /* ---- the calls ---- */
 
+/* Where the RUNs of stages that are built at the same time see each other's processes, each has a user namespace of its
+ * own; to the kernel they are still one user's. */
+static bool is_strangers(const struct call *c, pid_t pid)
+{
+    struct stat own, other;
+    char path[64];
+
+    if (c->r->fresh_proc || pid <= 0 || (c->row->fixed & PROCESS_BY_PIDFD))
+        return false;
+    (void)snprintf(path, sizeof(path), "%d/ns/user", (int)c->tid);
+    if (fstatat(c->r->proc_fd, path, &own, 0) < 0)
+        return false;
+    (void)snprintf(path, sizeof(path), "%d/ns/user", (int)pid);
+    return fstatat(c->r->proc_fd, path, &other, 0) == 0 && (own.st_ino != other.st_ino || own.st_dev != other.st_dev);
+}
+
 struct answer record_signal(struct call *c)
 {
     int sig = arg_int(c, c->row->rest + (c->row->fixed & PROCESS_AND_THREAD ? 2 : 1));
     int pid = arg_int(c, c->row->rest);
 
+    if (is_strangers(c, pid))
+        return with_value(-EPERM);
     /* SIGCONT reaches a whole session, whoever its processes are */
     if (cred_has(c->cred, CAP_KILL) || sig == SIGCONT)
         return by_kernel();
