@@ -79,7 +79,7 @@ void cached_look_up(struct product *p)
 
     for (size_t k = 0; k < p->n_plans; k++)
         for (size_t s = 0; s < p->plans[k]->n_stages; s++)
-            if (p->plans[k]->stages[s].needed)
+            if (p->builds[k]->stages[s]->planned)
                 add_keys(&l, p->builds[k], s, seen);
     l.entries = xcalloc(l.keys.n + 1, sizeof(*l.entries));
     l.found = xcalloc(l.keys.n + 1, sizeof(*l.found));

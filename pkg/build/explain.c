@@ -168,7 +168,7 @@ static char *record_text(const struct product *p, const struct record *old)
     json_array_begin(w);
     for (size_t k = 0; k < p->n_plans; k++)
         for (size_t s = 0; s < p->plans[k]->n_stages; s++)
-            if (p->plans[k]->stages[s].needed)
+            if (p->builds[k]->stages[s]->planned)
                 put_stage(w, p->builds[k], s, old);
     json_array_end(w);
     json_object_end(w);
@@ -278,7 +278,7 @@ void explain_steps(struct product *p, bool all, step_teller tell, void *ctx)
 
         stages_reach(p->builds[k], plan->target, false, reached);
         for (size_t s = 0; s < plan->n_stages; s++)
-            if (plan->stages[s].needed && (all || reached[s]))
+            if (p->builds[k]->stages[s]->planned && (all || reached[s]))
                 look_at_stage(p->builds[k], s, reached[s], &r, tell, ctx);
     }
     record_release(&r);
@@ -306,7 +306,7 @@ bool explain_all_found(const struct product *p)
 
         stages_reach(p->builds[k], plan->target, false, reached);
         for (size_t s = 0; found && s < plan->n_stages; s++)
-            found = !plan->stages[s].needed || !reached[s] || stage_found(p->builds[k], s);
+            found = !p->builds[k]->stages[s]->planned || !reached[s] || stage_found(p->builds[k], s);
     }
     return found;
 }

@@ -148,7 +148,7 @@ static struct err *make_stage_keys(struct build *b, size_t stage)
 struct err *keys_make(struct build *b)
 {
     for (size_t k = 0; k < b->o.plan->n_stages; k++)
-        if (b->o.plan->stages[k].needed && b->stages[k]->owner == b)
+        if (b->stages[k]->planned && b->stages[k]->owner == b)
             TRY(make_stage_keys(b, k));
     return NULL;
 }
