@@ -1,6 +1,8 @@
 """The small cases of conformance/: what one build changes, told whole. They share a state directory for each snapshotter,
 push nothing and start no other program than `prepare` and copyup, so that there can be hundreds."""
 import os
+import re
+import shutil
 import signal
 import subprocess
 
@@ -12,6 +14,8 @@ OUTPUTS = {"layout": "PLUGIN_OCI_LAYOUT_PATH", "archive": "PLUGIN_TAR_PATH"}
 CONTEXTS = {"overlay": ("overlay", "layout", 1000), "copy": ("copy", "archive", 1000),
             "root-overlay": ("overlay", "archive", 0), "root-copy": ("copy", "layout", 0)}
 USUAL = ["overlay", "copy"]
+EXECUTED = re.compile(r"^\[.*\d+/\d+\] .*  \d+\.\ds(  layer .*)?$", re.M)
+WITHOUT_CACHE = {"PLUGIN_SINGLE_SNAPSHOT", "PLUGIN_SQUASH"}
 
 
 class Case(case.Folder):
@@ -26,6 +30,8 @@ class Case(case.Folder):
         self.words["@CONTEXT@"] = os.path.join(self.home, "context")
         self.image = os.path.join(self.home, "out", "image")
         self.bad = []
+        self.cached = world.args.cached and not self.exit_code() and not update
+        self.more_env = {}
 
     def environment(self):
         context = self.words["@CONTEXT@"]
@@ -34,6 +40,7 @@ class Case(case.Folder):
                "PLUGIN_DOCKERFILE": context + "/Dockerfile", "PLUGIN_STATE_DIR": self.world.state(self.context),
                "COPYUP_SNAPSHOTTER": self.snapshotter, OUTPUTS[self.output]: self.image}
         env.update((key, self.fill(value)) for key, value in self.pairs("env").items())
+        env.update(self.more_env)
         return {k: v for k, v in env.items() if v != "@UNSET@"}
 
     def launch(self):
@@ -54,16 +61,44 @@ class Case(case.Folder):
             os.makedirs(os.path.join(self.home, d))
             os.chown(os.path.join(self.home, d), self.uid, self.uid)
         self.make_context(self.words["@CONTEXT@"], self.uid, as_user=True)
+        if self.cached:
+            self.use_cache()
         code, stdout, stderr = self.launch()
         for name, text in (("stdout", stdout), ("stderr", stderr)):
             with open(os.path.join(self.home, name), "w") as f:
                 f.write(text)
-            if self.has(name + ".glob"):
+            if self.has(name + ".glob") and not self.cached:
                 self.bad += expect.globs(self.path(name + ".glob"), text, name, self.fill)
         self.judge_end(code, stderr)
         if code == 0 and not self.bad:
             self.judge_image()
+        if self.cached and not self.bad:
+            self.judge_again()
         return self.bad
+
+    def use_cache(self):
+        """A repository of its own for the layers of all steps."""
+        repo = "cached/" + self.name.lower().replace("/", "-") + "-" + self.context
+        self.more_env = {"PLUGIN_ENABLE_CACHE": "true", "PLUGIN_CACHE_REPO": self.world.registries["open"].host + "/" + repo,
+                         "PLUGIN_INSECURE_REGISTRY": self.world.registries["open"].host}
+
+    def judge_again(self):
+        """From an empty state directory and a full cache: no step is executed, and the image is what it should be."""
+        state = os.path.join(self.home, "state")
+        os.makedirs(state)
+        os.chown(state, self.uid, self.uid)
+        shutil.rmtree(self.image) if os.path.isdir(self.image) else os.unlink(self.image)
+        self.more_env["PLUGIN_STATE_DIR"] = state
+        code, stdout, stderr = self.launch()
+        self.judge_end(code, stderr)
+        if not self.bad:
+            self.judge_image()
+        executed = EXECUTED.search(stdout)
+        if executed and not WITHOUT_CACHE & set(self.pairs("env")):
+            self.bad.append("a step is executed again: %s" % executed.group())
+        self.bad += left_in_state(state)
+        self.bad = ["with a full cache: " + b for b in self.bad]
+        shutil.rmtree(state)
 
     def judge_end(self, code, stderr):
         if code != self.exit_code():
