@@ -45,6 +45,20 @@ class Disk:
         os.unlink(self.image)
 
 
+class Folder:
+    """In its place, where hardly a file is made: the first use of a fresh disk takes longer than a small build."""
+
+    def __init__(self, folder):
+        self.path = tempfile.mkdtemp(prefix="state-", dir=folder)
+        os.chmod(self.path, 0o755)
+
+    def __enter__(self):
+        return self.path
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path)
+
+
 def memory_folder(least_bytes):
     """A new folder in memory, if there is that much room: a registry's own disk is not what is measured. None: there is not."""
     try:
