@@ -205,7 +205,6 @@ static struct err *deliver(struct step_ctx *c, struct product *p)
     show_images(c, p);
     if (push)
         publish_show_pushed(&out, &tags, &stats);
-    publish_show_done(&out);
     return NULL;
 }
 
@@ -336,6 +335,9 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
         return plan_show(&o, (const struct plan *const *)c->plans, c->n_plans);
     struct err *e = make_and_deliver(c, &o);
     mount_stash_save(o.mounts); /* also of a build that failed: of the RUNs that ended well */
+    const struct publish out = publishing(c);
+    if (!e)
+        publish_show_done(&out);
     return e;
 }
 
