@@ -296,9 +296,8 @@ static struct err *overlay_freeze(struct rootfs *r, struct frozen **ret)
     owner_table_free(f->layer->owners);
     f->layer->owners = steal(&r->step_owners);
     f->layer->whiteouts = true;
+    f->layer->step = steal(&o->step);
     vec_push(&r->stack, layer_ref(f->layer));
-    free(o->step);
-    o->step = NULL;
     *ret = f;
     return NULL;
 }
@@ -315,16 +314,6 @@ static struct err *overlay_write(struct frozen *f, const struct commit_opts *opt
     return e;
 }
 
-/* The layer that was put on top last, with its files. */
-static void drop_top(struct rootfs *r)
-{
-    struct layer *l = r->stack.items[--r->stack.n];
-    AUTO_FREE char *step = xstrndup(l->dir, (size_t)(strrchr(l->dir, '/') - l->dir));
-
-    err_free(file_remove_tree(AT_FDCWD, step));
-    layer_free(l);
-}
-
 static struct err *overlay_commit(struct rootfs *r, const struct commit_opts *opts, struct sink out,
                                   struct commit_stats *stats)
 {
@@ -333,7 +322,7 @@ static struct err *overlay_commit(struct rootfs *r, const struct commit_opts *op
     TRY(overlay_freeze(r, &f));
     struct err *e = overlay_write(f, opts, out, stats);
     if (e)
-        drop_top(r);
+        layer_free(r->stack.items[--r->stack.n]);
     return e;
 }
 

@@ -56,6 +56,9 @@ void layer_free(struct layer *l)
         return;
     owner_table_free(l->owners);
     map_free(l->implicit);
+    if (l->step) /* what cannot be removed goes with the build's directory */
+        err_free(file_remove_tree(AT_FDCWD, l->step));
+    free(l->step);
     free(l->dir);
     free(l);
 }

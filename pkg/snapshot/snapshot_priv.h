@@ -17,6 +17,7 @@
 struct layer {
     atomic_uint refs;
     char *dir;                  /* path of its root */
+    char *step;                 /* the directory of the step that made it, which goes with it; NULL: it stays */
     struct owner_table *owners; /* of what cannot carry a record */
     struct map *implicit; /* a set: directories that its tar did not name: made because something stands below them */
     bool whiteouts;       /* may hold whiteouts or opaque directories: not to be shown without an overlay */
