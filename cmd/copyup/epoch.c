@@ -1,14 +1,11 @@
 #include "epoch.h"
 
-#include <sys/stat.h>
-
 static struct err *of_named(const struct plan *plan, struct remote *r, bool *ret_known, int64_t *ret_s)
 {
     const char *place = plan_context_place(plan, plan->epoch.named);
     struct remote_tree tree;
-    struct stat st;
 
-    if (stat(place, &st) == 0 || !remote_is_context(place))
+    if (!remote_is_context(place))
         return NULL;
     TRY(err_wrap(remote_context(r, place, false, &tree), "cannot use the named context '%s'",
                  plan->opts.contexts.items[plan->epoch.named]));
@@ -21,7 +18,7 @@ static struct err *of_source(const struct plan *plan, struct remote *r, bool *re
     const struct srcpos pos = df_place(plan->df, epoch->line);
     struct remote_tree tree;
 
-    TRY(err_at(remote_add(r, epoch->source, epoch->checksum, false, &tree), &pos));
+    TRY(err_at(remote_add(r, epoch->source, epoch->checksum, epoch->keep_git_dir, &tree), &pos));
     return remote_time(&tree, ret_known, ret_s);
 }
 

@@ -2,7 +2,6 @@
 #include "build/build_priv.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 /* A bare word after --from that is no stage is more often a misspelt stage than an image. */
 static struct err *explain_from(const struct build *b, const char *name, struct err *e)
@@ -50,10 +49,9 @@ static struct err *open_named(struct build *b, size_t index, struct context **re
     const char *place = plan_context_place(b->o.plan, index);
     AUTO(buf_release) struct buf ignore = BUF_INIT;
     struct remote_tree tree = { .dir = place };
-    struct stat st;
     bool found;
 
-    if (stat(place, &st) < 0 && remote_is_context(place))
+    if (remote_is_context(place))
         TRY(remote_context(b->o.remote, place, false, &tree));
     TRY(context_find_ignore(tree.dir, "", &ignore, &found));
     TRY(context_open(tree.dir, found ? buf_str(&ignore) : NULL, ignore.len, ret));

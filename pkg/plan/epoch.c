@@ -63,6 +63,7 @@ static struct err *take_source(struct plan *p, const struct df_instr *i, const s
     TRY(words_expand(i->words.items[0], &opts, &p->epoch.source));
     if (df_flag(i, "checksum"))
         TRY(words_expand(df_flag(i, "checksum"), &opts, &p->epoch.checksum));
+    p->epoch.keep_git_dir = df_flag_bool(i, "keep-git-dir");
     p->epoch.line = i->line;
     TRY(address_kind_of(p->epoch.source, &kind));
     if (kind == ADDRESS_PATH)

@@ -97,6 +97,7 @@ struct plan_epoch {
     int64_t seconds;
     size_t named;            /* its index in plan_opts.contexts */
     char *source, *checksum; /* checksum: as ADD --checksum has it, else NULL */
+    bool keep_git_dir;       /* likewise */
     int line;                /* of that ADD */
 };
 

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define CONTEXT_FILE "context" /* what BuildKit calls the file of an http(s) context */
 
@@ -202,6 +203,10 @@ bool remote_is_context(const char *text)
 {
     AUTO(git_address_release) struct git_address git = { 0 };
     bool is_git = false;
+    struct stat st;
+
+    if (stat(text, &st) == 0)
+        return false;
     struct err *e = git_address_parse(text, &git, &is_git);
     bool wrong = e != NULL; /* it is one, or nearly */
 

@@ -63,7 +63,7 @@ MUST_USE struct err *remote_add(struct remote *r, const char *source, const char
  * *ret_known false: it has none. Any thread. */
 MUST_USE struct err *remote_time(const struct remote_tree *t, bool *ret_known, int64_t *ret_s);
 
-/* Does the text name a context elsewhere, in any form that remote_context takes? */
+/* Does the text name a context elsewhere, in any form that remote_context takes? What is a path here does not. */
 bool remote_is_context(const char *text);
 /* A context by what names it: a git URL, an http(s) URL of an archive (plain, gzip, bzip2, xz, zstd), which is unpacked
  * then; or of any other file, which is then alone in its directory as `file` = "context". */
