@@ -85,8 +85,6 @@ static bool has_chunks(const struct stash_index *x, const struct stash_entry *e)
 {
     uint64_t sum = 0;
 
-    if (e->first_ref > x->refs.n || e->n_refs > x->refs.n - e->first_ref)
-        return false;
     for (uint32_t k = 0; k < e->n_refs; k++)
         sum += x->chunks.items[x->refs.items[e->first_ref + k]].len;
     return sum == e->size_bytes;
@@ -96,12 +94,11 @@ static bool is_file(const struct stash_index *x, uint32_t i)
 {
     const struct stash_entry *e = &x->entries.items[i];
 
-    if (!has_chunks(x, e))
-        return false;
-    if (e->link == STASH_NONE)
-        return true;
+    if (stash_has_data(e))
+        return has_chunks(x, e);
     const struct stash_entry *first = &x->entries.items[e->link < i ? e->link : 0];
-    return S_ISREG(first->mode) && first->link == STASH_NONE && first->size_bytes == e->size_bytes;
+    return S_ISREG(first->mode) && first->link == STASH_NONE && first->size_bytes == e->size_bytes &&
+           first->first_ref == e->first_ref && first->n_refs == e->n_refs;
 }
 
 /* After its parent, and after its brother. */
@@ -126,6 +123,24 @@ static bool is_whole(const struct stash_index *x, uint32_t i)
     if (e->n_refs || e->size_bytes)
         return false;
     return S_ISDIR(e->mode) || (i && S_ISLNK(e->mode) && is_text(x, e->link));
+}
+
+/* Files have the references one behind the other, none twice: so all files together have no more chunks than there are
+ * references. */
+static bool refs_in_order(const struct stash_index *x)
+{
+    uint32_t end = 0;
+
+    for (uint32_t i = 0; i < x->entries.n; i++) {
+        const struct stash_entry *e = &x->entries.items[i];
+
+        if (!e->n_refs || !stash_has_data(e))
+            continue;
+        if (e->first_ref < end || e->first_ref > x->refs.n || e->n_refs > x->refs.n - e->first_ref)
+            return false;
+        end = e->first_ref + e->n_refs;
+    }
+    return true;
 }
 
 static bool shallow(const struct stash_index *x)
@@ -164,6 +179,8 @@ static struct err *check(struct stash_index *x)
     for (size_t i = 0; i < x->refs.n; i++)
         if (x->refs.items[i] >= x->chunks.n)
             return damaged("a file has a chunk that is not there");
+    if (!refs_in_order(x))
+        return damaged("its files have chunks that are others'");
     for (uint32_t i = 0; i < x->entries.n; i++)
         if (!is_whole(x, i))
             return damaged("an entry is wrong");

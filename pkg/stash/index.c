@@ -148,7 +148,7 @@ uint64_t stash_bytes(const struct stash_index *x)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < x->entries.n; i++)
-        if (S_ISREG(x->entries.items[i].mode) && x->entries.items[i].link == STASH_NONE)
+        if (stash_has_data(&x->entries.items[i]))
             sum += x->entries.items[i].size_bytes;
     return sum;
 }
@@ -167,7 +167,7 @@ static bool *used_chunks(const struct stash_index *x)
     bool *used = xcalloc(x->chunks.n + 1, sizeof(*used));
 
     for (size_t i = 0; i < x->entries.n; i++)
-        for (uint32_t k = 0; k < x->entries.items[i].n_refs; k++)
+        for (uint32_t k = 0; stash_has_data(&x->entries.items[i]) && k < x->entries.items[i].n_refs; k++)
             used[x->refs.items[x->entries.items[i].first_ref + k]] = true;
     return used;
 }
@@ -242,7 +242,7 @@ static bool same_entry(const struct stash_index *a, const struct stash_index *b,
            ea->mtime_s == eb->mtime_s && ea->mtime_ns == eb->mtime_ns && ea->size_bytes == eb->size_bytes &&
            ea->n_refs == eb->n_refs && used < DAY_S && used > -DAY_S &&
            strcmp(stash_text(a, ea->name), stash_text(b, eb->name)) == 0 && same_link(a, ea, b, eb) &&
-           same_refs(a, ea, b, eb);
+           (!stash_has_data(ea) || same_refs(a, ea, b, eb));
 }
 
 bool stash_same(const struct stash_index *a, const struct stash_index *b)

@@ -23,7 +23,7 @@ struct stash_entry {
     uint32_t uid, gid;
     uint32_t first_ref, n_refs; /* the chunks of a regular file, in order */
     uint32_t link; /* a symlink's target: where in names; of a regular file the entry whose hard link it is,
-                      which stands before it and has the same chunks; else STASH_NONE */
+                      which stands before it and shares its first_ref and n_refs; else STASH_NONE */
     uint32_t mtime_ns, unused;
     int64_t mtime_s, used_s; /* used_s: when it was last read or changed, as far as that is known */
     uint64_t size_bytes;     /* of a regular file: the sum of its chunks */
@@ -70,6 +70,16 @@ uint32_t stash_add_pack(struct stash_index *x, const struct stash_pack *p);
 
 /* Bytes of all files, hard links once. */
 uint64_t stash_bytes(const struct stash_index *x);
+/* Is it a file by its first name? */
+static inline bool stash_has_data(const struct stash_entry *e)
+{
+    return S_ISREG(e->mode) && e->link == STASH_NONE;
+}
+/* The first name of the file that entry i is; of what is no hard link itself. */
+static inline uint32_t stash_first_name(const struct stash_entry *e, uint32_t i)
+{
+    return S_ISREG(e->mode) && e->link != STASH_NONE ? e->link : i;
+}
 /* Copies packs and chunks of another one, which must be empty of both. */
 void stash_copy_chunks(struct stash_index *to, const struct stash_index *from);
 /* Both together: of a name that both have, the entry that was changed later; where that is the same, ours. What only

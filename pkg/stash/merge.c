@@ -7,7 +7,7 @@
 struct side {
     const struct stash_index *x;
     uint32_t *chunks;     /* its chunks' numbers in the result */
-    uint32_t *entries;    /* its entries' numbers in the result; STASH_NONE: the other one's stands there, or nothing */
+    uint32_t *entries;    /* by first name: the file's first name in the result; STASH_NONE: none is there yet */
     VEC(uint32_t) origin; /* of each entry of the result: its number here, or STASH_NONE */
 };
 
@@ -35,20 +35,39 @@ static void side_end(struct side *s)
     vec_free(&s->origin);
 }
 
-/* Adds entry n of a side to the result; links between files are set when all are there. */
+/* Number n, which is f, is a name of the same file. */
+static void set_link(struct stash_entry *e, const struct stash_entry *f, uint32_t n)
+{
+    e->link = n;
+    e->first_ref = f->first_ref;
+}
+
+static void take_file(struct stash_index *out, const struct side *s, struct stash_entry *e, uint32_t *ret_number)
+{
+    const uint32_t first_ref = (uint32_t)out->refs.n;
+
+    for (uint32_t k = 0; k < e->n_refs; k++)
+        vec_push(&out->refs, s->chunks[s->x->refs.items[e->first_ref + k]]);
+    e->first_ref = first_ref;
+    if (S_ISREG(e->mode))
+        e->link = STASH_NONE;
+    *ret_number = (uint32_t)out->entries.n;
+}
+
+/* Adds entry n of a side to the result. If a file's first name is not taken, the next one becomes the first. */
 static void take(struct stash_index *out, struct side *s, uint32_t n, uint32_t parent)
 {
     struct stash_entry e = s->x->entries.items[n];
-    uint32_t first = (uint32_t)out->refs.n;
+    uint32_t *first = &s->entries[stash_first_name(&e, n)];
 
     e.parent = parent;
     e.name = stash_add_text(out, stash_text(s->x, e.name));
     if (S_ISLNK(e.mode))
         e.link = stash_add_text(out, stash_text(s->x, e.link));
-    for (uint32_t k = 0; k < e.n_refs; k++)
-        vec_push(&out->refs, s->chunks[s->x->refs.items[e.first_ref + k]]);
-    e.first_ref = first;
-    s->entries[n] = (uint32_t)out->entries.n;
+    if (*first != STASH_NONE)
+        set_link(&e, &out->entries.items[*first], *first);
+    else
+        take_file(out, s, &e, first);
     vec_push(&out->entries, e);
 }
 
@@ -106,17 +125,6 @@ static void merge_children(struct stash_index *out, struct side *ours, struct si
     }
 }
 
-/* A hard link to a file that is not in the result is a file of its own: it has the same chunks. */
-static void set_links(struct stash_index *out, const struct side *s)
-{
-    for (size_t i = 0; i < s->x->entries.n; i++) {
-        const struct stash_entry *e = &s->x->entries.items[i];
-
-        if (s->entries[i] != STASH_NONE && S_ISREG(e->mode) && e->link != STASH_NONE)
-            out->entries.items[s->entries[i]].link = s->entries[e->link];
-    }
-}
-
 void stash_merge(const struct stash_index *ours, const struct stash_index *theirs, struct stash_index *ret)
 {
     struct side a, b;
@@ -127,8 +135,6 @@ void stash_merge(const struct stash_index *ours, const struct stash_index *their
     for (uint32_t i = 0; i < ret->entries.n; i++)
         if (S_ISDIR(ret->entries.items[i].mode))
             merge_children(ret, &a, &b, i);
-    set_links(ret, &a);
-    set_links(ret, &b);
     side_end(&a);
     side_end(&b);
 }
@@ -174,7 +180,7 @@ static struct part *find_parts(const struct stash_index *x, uint32_t *part_of, s
             *p = (struct part){ .number = part_of[i], .used_s = e->used_s };
         if (e->used_s > p->used_s)
             p->used_s = e->used_s;
-        if (S_ISREG(e->mode) && e->link == STASH_NONE)
+        if (stash_has_data(e))
             p->bytes += e->size_bytes;
     }
     *ret_n = end - first;
@@ -190,24 +196,37 @@ static int by_use(const void *a, const void *b)
     return pa->number < pb->number ? -1 : pa->number > pb->number;
 }
 
+static void keep_file(const struct stash_index *x, struct stash_entry *e, uint32_t *refs, uint32_t *n_refs)
+{
+    if (e->n_refs)
+        memcpy(refs + *n_refs, x->refs.items + e->first_ref, e->n_refs * sizeof(*refs));
+    e->first_ref = *n_refs;
+    *n_refs += e->n_refs;
+    if (S_ISREG(e->mode))
+        e->link = STASH_NONE;
+}
+
+/* If a file's first name is not kept, the next one becomes the first. */
 void stash_select(struct stash_index *x, const bool *keep)
 {
     AUTO_FREE uint32_t *numbers = xcalloc(x->entries.n + 1, sizeof(*numbers));
     uint32_t *refs = xcalloc(x->refs.n + 1, sizeof(*refs));
     uint32_t n = 0, n_refs = 0;
 
-    for (size_t i = 0; i < x->entries.n; i++) {
+    memset(numbers, 0xff, x->entries.n * sizeof(*numbers));
+    for (uint32_t i = 0; i < x->entries.n; i++) {
         struct stash_entry e = x->entries.items[i];
+        uint32_t *first = &numbers[stash_first_name(&e, i)];
 
-        numbers[i] = keep[i] ? n : STASH_NONE;
         if (!keep[i])
             continue;
+        if (*first != STASH_NONE) {
+            set_link(&e, &x->entries.items[*first], *first);
+        } else {
+            *first = n;
+            keep_file(x, &e, refs, &n_refs);
+        }
         e.parent = numbers[e.parent];
-        if (S_ISREG(e.mode) && e.link != STASH_NONE)
-            e.link = numbers[e.link];
-        memcpy(refs + n_refs, x->refs.items + e.first_ref, e.n_refs * sizeof(*refs));
-        e.first_ref = n_refs;
-        n_refs += e.n_refs;
         x->entries.items[n++] = e;
     }
     x->entries.n = n;

@@ -27,17 +27,12 @@ struct restore {
 
 /* ---- which chunk goes where ---- */
 
-static bool has_data(const struct stash_entry *e)
-{
-    return S_ISREG(e->mode) && e->link == STASH_NONE;
-}
-
 static void count_targets(struct restore *r)
 {
     const struct stash_index *x = r->x;
 
     for (size_t i = 0; i < x->entries.n; i++)
-        for (uint32_t k = 0; has_data(&x->entries.items[i]) && k < x->entries.items[i].n_refs; k++)
+        for (uint32_t k = 0; stash_has_data(&x->entries.items[i]) && k < x->entries.items[i].n_refs; k++)
             r->first[x->refs.items[x->entries.items[i].first_ref + k] + 1]++;
     for (size_t c = 0; c < x->chunks.n; c++)
         r->first[c + 1] += r->first[c];
@@ -56,7 +51,7 @@ static void find_targets(struct restore *r)
         const struct stash_entry *e = &x->entries.items[i];
         uint64_t offset = 0;
 
-        for (uint32_t k = 0; has_data(e) && k < e->n_refs; k++) {
+        for (uint32_t k = 0; stash_has_data(e) && k < e->n_refs; k++) {
             uint32_t c = x->refs.items[e->first_ref + k];
 
             r->targets[next[c]++] = (struct target){ i, offset };
@@ -228,7 +223,7 @@ static struct err *finish_file(const struct restore *r, uint32_t i, struct buf *
     AUTO_CLOSE int fd = -1;
     struct stat st;
 
-    if (!has_data(e))
+    if (!stash_has_data(e))
         return NULL;
     if (e->n_refs == 0)
         TRY(open_file(r, i, path, &fd));
@@ -249,7 +244,7 @@ static struct err *make_links(const struct restore *r, struct buf *path)
     for (uint32_t i = 1; i < r->x->entries.n; i++) {
         const struct stash_entry *e = &r->x->entries.items[i];
 
-        if (S_ISDIR(e->mode) || (S_ISREG(e->mode) && e->link == STASH_NONE))
+        if (S_ISDIR(e->mode) || stash_has_data(e))
             continue;
         stash_path(r->x, i, path);
         TRY(make_link(r, e, buf_str(path)));

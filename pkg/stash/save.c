@@ -74,7 +74,7 @@ static struct err *move_file(struct save *s, struct packer *p, uint32_t i, const
     uint64_t offset = 0;
 
     stash_path(x, i, path);
-    for (uint32_t k = 0; k < e.n_refs; k++) {
+    for (uint32_t k = 0; stash_has_data(&e) && k < e.n_refs; k++) {
         uint32_t chunk = x->refs.items[e.first_ref + k], pack = x->chunks.items[chunk].pack;
 
         if (pack < x->packs.n && drop[pack])

@@ -78,7 +78,7 @@ static void test_cut(void **state)
 
 /* ---- indexes ---- */
 
-static uint32_t find_dir(const struct stash_index *x, const char *name, size_t len)
+static uint32_t find_path(const struct stash_index *x, const char *name, size_t len)
 {
     AUTO(buf_release) struct buf path = BUF_INIT;
 
@@ -87,7 +87,7 @@ static uint32_t find_dir(const struct stash_index *x, const char *name, size_t l
         if (path.len == len && strncmp(buf_str(&path), name, len) == 0)
             return i;
     }
-    fail_msg("'%s' has no directory", name);
+    fail_msg("'%s' is not there", name);
     return 0;
 }
 
@@ -96,7 +96,8 @@ static uint32_t mode_of(char kind)
     return kind == 'd' ? S_IFDIR | 0755 : kind == 'l' ? S_IFLNK | 0777 : S_IFREG | 0644;
 }
 
-/* "NAME kind value": d; f CONTENT; l TARGET; parents first, brothers sorted. Times are in front: "@SECONDS ". */
+/* "NAME kind value": d; f CONTENT; l TARGET; h FIRST NAME; parents first, brothers sorted. Times are in front:
+ * "@SECONDS ". */
 static void add_line(struct stash_index *x, const char *line)
 {
     struct stash_entry e = { .link = STASH_NONE, .mtime_s = NOW, .used_s = NOW };
@@ -110,7 +111,7 @@ static void add_line(struct stash_index *x, const char *line)
     assert_true(sscanf(line + skip, "%63s %c %63s", name, &kind, value) >= 2);
     char *slash = strrchr(name, '/');
     if (slash)
-        e.parent = find_dir(x, name, (size_t)(slash - name));
+        e.parent = find_path(x, name, (size_t)(slash - name));
     e.name = stash_add_text(x, strcmp(name, ".") == 0 ? "" : slash ? slash + 1 : name);
     e.mode = mode_of(kind);
     if (kind == 'l')
@@ -121,6 +122,13 @@ static void add_line(struct stash_index *x, const char *line)
         e.n_refs = 1;
         e.size_bytes = strlen(value);
         vec_push(&x->refs, stash_add_chunk(x, id, (uint32_t)strlen(value), 0));
+    }
+    if (kind == 'h') {
+        e.link = find_path(x, value, strlen(value));
+        const struct stash_entry *first = &x->entries.items[e.link];
+        e.first_ref = first->first_ref;
+        e.n_refs = first->n_refs;
+        e.size_bytes = first->size_bytes;
     }
     vec_push(&x->entries, e);
 }
@@ -147,7 +155,9 @@ static char *show(const struct stash_index *x)
 
         stash_path(x, i, &path);
         buf_printf(&out, "%s%s%s", out.len ? " " : "", buf_str(&path), S_ISDIR(e->mode) ? "/" : "");
-        if (S_ISREG(e->mode))
+        if (S_ISREG(e->mode) && !stash_has_data(e))
+            buf_printf(&out, "~%s", stash_text(x, x->entries.items[e->link].name));
+        if (stash_has_data(e))
             buf_printf(&out, "=%llu", (unsigned long long)e->size_bytes);
         if (S_ISLNK(e->mode))
             buf_printf(&out, ">%s", stash_text(x, e->link));
@@ -265,6 +275,17 @@ static void many_refs(struct stash_index *x)
 {
     x->entries.items[2].n_refs = UINT32_MAX;
 }
+/* Many files with the same references would be more than can be counted. */
+static void refs_of_another(struct stash_index *x)
+{
+    x->entries.items[4].first_ref = x->entries.items[2].first_ref;
+    x->entries.items[4].size_bytes = x->entries.items[2].size_bytes;
+}
+static void link_with_other_chunks(struct stash_index *x)
+{
+    x->entries.items[4].link = 2;
+    x->entries.items[4].size_bytes = x->entries.items[2].size_bytes;
+}
 static void other_size(struct stash_index *x)
 {
     x->entries.items[2].size_bytes = 6;
@@ -311,6 +332,8 @@ static const struct {
     { "chunk that is not there", no_chunk },
     { "refs that are not there", no_refs },
     { "too many refs", many_refs },
+    { "refs of another file", refs_of_another },
+    { "link with other chunks", link_with_other_chunks },
     { "another size", other_size },
     { "pack that is not there", no_pack },
     { "wrong digest", no_digest },
@@ -369,6 +392,7 @@ static const struct {
     { "a directory here, a later file there", { "@10 d d", "d/b f x" }, { "@20 d f one" }, "d=3" },
     { "a later directory here", { "@20 d d", "d/b f x" }, { "@10 d f one" }, "d/ d/b=1" },
     { "symlinks", { "l l one" }, { "m l two" }, "l>one m>two" },
+    { "a link whose first name is ours now", { "@9 a f one" }, { "@8 a f three", "b h a", "c h a" }, "a=3 b=5 c~b" },
     { "nothing here", { NULL }, { "a f one" }, "a=3" },
 };
 
@@ -403,6 +427,10 @@ static const struct {
       { "@9 a d", "@9 a/b d", "@10 a/b/c d", "@30 a/b/d d", "@10 a/b/c/1 f one", "@30 a/b/d/2 f two" },
       5,
       "a/ a/b/ a/b/d/ a/b/d/2=3" },
+    { "a link whose first name goes",
+      { "@10 a d", "@30 b d", "@10 a/1 f one", "@10 a/2 f four", "@30 b/3 h a/1", "@30 b/4 h a/1" },
+      3,
+      "b/ b/3=3 b/4~3" },
     { "nothing fits", { "a f one", "b f two" }, 2, "" },
     { "one file that does not fit", { "a f one" }, 2, "" },
 };
@@ -521,7 +549,8 @@ static struct err *restore(struct place *p, const char *dir, struct stash_stats 
 
 static const char *const tree =
     "mkdir a && cd a && mkdir -m 1777 d && mkdir d/e && echo hello >d/e/f && ln d/e/f g && ln -s d/e/f l && : >empty &&"
-    " chmod 4755 d/e/f && head -c 9000000 /dev/urandom >big && cp big big2 && for i in $(seq 300); do echo $i >n$i; "
+    " chmod 4755 d/e/f && head -c 9000000 /dev/urandom >big && cp big big2 && ln big big3 && ln big d/big4 && for i in "
+    "$(seq 300); do echo $i >n$i; "
     "done &&"
     " touch -d @1234567890.123456789 empty d/e && chmod 0555 d/e && ln -s nowhere x";
 
