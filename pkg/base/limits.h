@@ -53,10 +53,12 @@
 #define LIMIT_PRIVATE_CACHES   1000                /* private cache mounts of one id at once */
 
 /* Cache mounts in a registry: the contents of one. */
-#define LIMIT_STASH_ENTRIES     200000             /* files, directories and symlinks */
-#define LIMIT_STASH_CHUNKS      400000             /* pieces of files */
-#define LIMIT_STASH_NAMES_BYTES (16 * 1024 * 1024) /* of all names */
-#define LIMIT_STASH_INDEX_BYTES (64 * 1024 * 1024) /* the list of all that, compressed */
+#define LIMIT_STASH_ENTRIES     200000              /* files, directories and symlinks */
+#define LIMIT_STASH_CHUNKS      400000              /* pieces of files */
+#define LIMIT_STASH_NAMES_BYTES (16 * 1024 * 1024)  /* of all names */
+#define LIMIT_STASH_INDEX_BYTES (64 * 1024 * 1024)  /* the list of all that, compressed */
+#define LIMIT_STASH_PACK_BYTES  (128 * 1024 * 1024) /* many pieces in one blob, compressed: ours have about 40 MB */
+#define LIMIT_STASH_TAR_BYTES   (512 * 1024 * 1024) /* the same, not compressed: with 1 KiB around each piece */
 
 /* Git repositories. */
 #define LIMIT_GIT_PACKET_BYTES  65520              /* one packet of git's protocol, with its length */

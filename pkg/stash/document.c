@@ -116,7 +116,7 @@ static bool is_whole(const struct stash_index *x, uint32_t i)
 {
     const struct stash_entry *e = &x->entries.items[i];
 
-    if (!is_text(x, e->name) || (i && !in_order(x, i)) || e->mtime_ns >= 1000000000)
+    if (!is_text(x, e->name) || (i && !in_order(x, i)) || e->mtime_ns >= 1000000000 || e->used_s < 0)
         return false;
     if (S_ISREG(e->mode))
         return i && is_file(x, i);
@@ -164,10 +164,23 @@ static struct err *check_packs(struct stash_index *x)
         p->blob.text[DIGEST_TEXT_LEN] = p->diff_id.text[DIGEST_TEXT_LEN] = '\0';
         TRY(digest_parse(p->blob.text, &ignored));
         TRY(digest_parse(p->diff_id.text, &ignored));
+        if (p->size_bytes > LIMIT_STASH_PACK_BYTES)
+            return damaged("a pack is too large");
     }
-    for (size_t i = 0; i < x->chunks.n; i++)
-        if (x->chunks.items[i].pack >= x->packs.n || !x->chunks.items[i].len)
-            return damaged("a chunk is in no pack");
+    return NULL;
+}
+
+static struct err *check_chunks(const struct stash_index *x)
+{
+    for (size_t i = 0; i < x->chunks.n; i++) {
+        const struct stash_chunk *c = &x->chunks.items[i];
+
+        if (c->pack >= x->packs.n || !c->len || c->len > STASH_CHUNK_MAX_BYTES)
+            return damaged("a chunk is in no pack, or is none");
+    }
+    for (size_t i = 0; i < x->refs.n; i++)
+        if (x->refs.items[i] >= x->chunks.n)
+            return damaged("a file has a chunk that is not there");
     return NULL;
 }
 
@@ -176,9 +189,7 @@ static struct err *check(struct stash_index *x)
     if (x->names.data[x->names.len - 1] != '\0')
         return damaged("its names do not end");
     TRY(check_packs(x));
-    for (size_t i = 0; i < x->refs.n; i++)
-        if (x->refs.items[i] >= x->chunks.n)
-            return damaged("a file has a chunk that is not there");
+    TRY(check_chunks(x));
     if (!refs_in_order(x))
         return damaged("its files have chunks that are others'");
     for (uint32_t i = 0; i < x->entries.n; i++)

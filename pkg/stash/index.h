@@ -13,8 +13,9 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#define STASH_NONE     UINT32_MAX
-#define STASH_ID_BYTES 32
+#define STASH_NONE            UINT32_MAX
+#define STASH_ID_BYTES        32
+#define STASH_CHUNK_MAX_BYTES (4 << 20)
 
 struct stash_entry {
     uint32_t parent;

@@ -154,6 +154,23 @@ static uint32_t chunk_of(const struct restore *r, const struct tar_entry *e)
     return stash_find_chunk(r->x, id, (uint32_t)e->size_bytes);
 }
 
+/* A pack's tar, which may not be longer than any that we write. */
+struct unpacked {
+    struct source in;
+    uint64_t left;
+};
+
+static struct err *read_unpacked(void *ctx, void *p, size_t n, size_t *ret_len)
+{
+    struct unpacked *u = ctx;
+
+    TRY(source_read(&u->in, p, n, ret_len));
+    if (*ret_len > u->left)
+        return err_new(ERR_REGISTRY, "a pack has more than %d MiB", LIMIT_STASH_TAR_BYTES >> 20);
+    u->left -= *ret_len;
+    return NULL;
+}
+
 static struct err *read_pack(const struct restore *r, size_t pack, int fd)
 {
     AUTO(decompress_free) struct decompressor *d = NULL;
@@ -161,7 +178,9 @@ static struct err *read_pack(const struct restore *r, size_t pack, int fd)
     AUTO(buf_release) struct buf path = BUF_INIT;
 
     TRY(decompress_new(file_source(&fd), &d));
-    TRY(tar_reader_new(decompress_source(d), &tar));
+    struct unpacked text = { decompress_source(d), LIMIT_STASH_TAR_BYTES };
+    const struct source in = { read_unpacked, &text };
+    TRY(tar_reader_new(in, &tar));
     for (bool found = true; found;) {
         __attribute__((cleanup(tar_entry_release_auto))) struct tar_entry e = { 0 };
 

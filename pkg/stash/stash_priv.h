@@ -10,8 +10,7 @@
 #include <time.h>
 
 #define STASH_CHUNK_MIN_BYTES (256 << 10) /* a file that is smaller is one chunk */
-#define STASH_CHUNK_MAX_BYTES (4 << 20)
-#define STASH_PACK_BYTES      (32 << 20) /* of chunks: a pack with so many is closed */
+#define STASH_PACK_BYTES      (32 << 20)  /* of chunks: a pack with so many is closed */
 
 /* ---- index.c, merge.c ---- */
 

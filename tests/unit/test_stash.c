@@ -294,6 +294,19 @@ static void no_pack(struct stash_index *x)
 {
     x->chunks.items[0].pack = 1;
 }
+static void long_chunk(struct stash_index *x)
+{
+    x->chunks.items[0].len = STASH_CHUNK_MAX_BYTES + 1;
+    x->entries.items[2].size_bytes = STASH_CHUNK_MAX_BYTES + 1;
+}
+static void large_pack(struct stash_index *x)
+{
+    x->packs.items[0].size_bytes = LIMIT_STASH_PACK_BYTES + 1;
+}
+static void used_before_time(struct stash_index *x)
+{
+    x->entries.items[1].used_s = INT64_MIN;
+}
 static void no_digest(struct stash_index *x)
 {
     x->packs.items[0].blob.text[9] = 'X';
@@ -336,6 +349,9 @@ static const struct {
     { "link with other chunks", link_with_other_chunks },
     { "another size", other_size },
     { "pack that is not there", no_pack },
+    { "chunk longer than any", long_chunk },
+    { "pack larger than any", large_pack },
+    { "used before time", used_before_time },
     { "wrong digest", no_digest },
     { "device", a_device },
     { "root is a file", root_file },
