@@ -38,6 +38,7 @@ struct compressor {
     size_t n_slots, n_workers;
     pthread_t *workers, writer;
     bool writer_runs;
+    void *own_coder; /* the caller's, where no worker could be started; else NULL */
 
     pthread_mutex_t lock;   /* guards all below, and slot.done; a slot's content belongs to whom its number says */
     pthread_cond_t changed; /* any of these changed */
@@ -153,25 +154,37 @@ static struct err *compress_slot(const struct compressor *c, void *coder, struct
     return s->out_len ? NULL : err_new(ERR_BUG, "a block of a layer could not be compressed");
 }
 
+static void *coder_new(struct compressor *c)
+{
+    void *coder = c->ops->new (c->opts.level);
+
+    if (!coder)
+        fail(c, err_new(ERR_POD, "not enough memory to compress"));
+    return coder;
+}
+
+/* With the lock held, but not meanwhile. */
+static void compress_one(struct compressor *c, void *coder, struct slot *s)
+{
+    unlock(c);
+    struct err *e = compress_slot(c, coder, s);
+
+    lock(c);
+    if (e)
+        fail(c, e);
+    s->done = true;
+    changed(c);
+}
+
 static void *work(void *ctx)
 {
     struct compressor *c = ctx;
-    void *coder = c->ops->new (c->opts.level);
     struct slot *s;
 
     lock(c);
-    if (!coder)
-        fail(c, err_new(ERR_POD, "not enough memory to compress"));
-    while ((s = take(c))) {
-        unlock(c);
-        struct err *e = compress_slot(c, coder, s);
-
-        lock(c);
-        if (e)
-            fail(c, e);
-        s->done = true;
-        changed(c);
-    }
+    void *coder = coder_new(c);
+    while ((s = take(c)))
+        compress_one(c, coder, s);
     unlock(c);
     if (coder)
         c->ops->free(coder);
@@ -199,46 +212,57 @@ static struct err *write_out(struct compressor *c, const void *p, size_t n)
     return sink_write(&c->out, p, n);
 }
 
+/* With the lock held, but not meanwhile. */
+static void write_one(struct compressor *c, struct slot *s)
+{
+    unlock(c);
+    struct err *e = write_out(c, s->out, s->out_len);
+
+    lock(c);
+    if (e)
+        fail(c, e);
+    s->done = false;
+    s->in_len = 0;
+    c->written++;
+    changed(c);
+}
+
 static void *write_blocks(void *ctx)
 {
     struct compressor *c = ctx;
     struct slot *s;
 
     lock(c);
-    while ((s = next_done(c))) {
-        unlock(c);
-        struct err *e = write_out(c, s->out, s->out_len);
-
-        lock(c);
-        if (e)
-            fail(c, e);
-        s->done = false;
-        s->in_len = 0;
-        c->written++;
-        changed(c);
-    }
+    while ((s = next_done(c)))
+        write_one(c, s);
     unlock(c);
     return NULL;
 }
 
 /* Threads start as blocks come: a small layer needs one of each. Where the pod allows no more of them, those there are
- * must do. */
-static struct err *start_threads(struct compressor *c)
+ * must do, and in the end the caller: there is no worker without a writer. */
+static void start_threads(struct compressor *c)
 {
-    int error = 0;
+    if (!c->writer_runs)
+        c->writer_runs = thread_start(&c->writer, write_blocks, c) == 0;
+    if (c->writer_runs && c->n_workers < (size_t)c->opts.threads &&
+        thread_start(&c->workers[c->n_workers], work, c) == 0)
+        c->n_workers++;
+}
 
-    if (!c->writer_runs) {
-        error = thread_start(&c->writer, write_blocks, c);
-        if (error)
-            return err_sys(error, "cannot start a thread");
-        c->writer_runs = true;
-    }
-    if (c->n_workers < (size_t)c->opts.threads) {
-        error = thread_start(&c->workers[c->n_workers], work, c);
-        if (!error)
-            c->n_workers++;
-    }
-    return c->n_workers ? NULL : err_sys(error, "cannot start a thread");
+/* What no thread does with the block that was just filled; those before it were done the same way. */
+static void do_here(struct compressor *c)
+{
+    struct slot *s;
+
+    lock(c);
+    if (!c->n_workers && !c->own_coder)
+        c->own_coder = coder_new(c);
+    if (!c->n_workers && (s = take(c)))
+        compress_one(c, c->own_coder, s);
+    if (!c->writer_runs && (s = next_done(c)))
+        write_one(c, s);
+    unlock(c);
 }
 
 /* --- the caller's side --- */
@@ -305,14 +329,15 @@ static struct err *fillable(struct compressor *c, struct slot **ret_slot)
     return NULL;
 }
 
-static struct err *queue(struct compressor *c)
+static void queue(struct compressor *c)
 {
-    TRY(start_threads(c));
+    start_threads(c);
     lock(c);
     c->filled++;
     changed(c);
     unlock(c);
-    return NULL;
+    if (!c->n_workers)
+        do_here(c);
 }
 
 static struct err *add_blocks(struct compressor *c, const unsigned char *p, size_t n)
@@ -330,7 +355,7 @@ static struct err *add_blocks(struct compressor *c, const unsigned char *p, size
         if (s->in_len < BLOCK_BYTES)
             continue;
         TRY(cancel_check(c->opts.cancel));
-        TRY(queue(c));
+        queue(c);
     }
     return NULL;
 }
@@ -371,7 +396,7 @@ static struct err *finish(struct compressor *c)
     TRY(cancel_check(c->opts.cancel));
     TRY(fillable(c, &s));
     if (s->in_len || c->filled == 0)
-        TRY(queue(c));
+        queue(c);
     lock(c);
     c->ended = true;
     changed(c);
@@ -406,6 +431,8 @@ void compress_free(struct compressor *c)
         free(c->slots[i].in);
         free(c->slots[i].out);
     }
+    if (c->own_coder)
+        c->ops->free(c->own_coder);
     free(c->slots);
     free(c->workers);
     hasher_free(c->diff_hash);

@@ -2,7 +2,8 @@
  *
  * gzip: independent members of 1 MiB of input (libdeflate), concatenated; zstd: independent frames of 1 MiB. The
  * framing is fixed, so the bytes depend on the input and the level alone, never on threads, CPU or limits. Memory:
- * (threads + 2) blocks in, as many out. One thread writes; the workers are the module's own. */
+ * (threads + 2) blocks in, as many out. One thread writes; the workers are the module's own. Where the pod allows no
+ * more threads, the caller's does it all. */
 #ifndef TAR_COMPRESS_H
 #define TAR_COMPRESS_H
 

@@ -9,6 +9,8 @@
 #include "tar/compress.h"
 #include "tar/decompress.h"
 
+#include "../fixtures/no_threads.h"
+
 #include <bzlib.h>
 #include <lzma.h>
 #include <string.h>
@@ -166,6 +168,27 @@ static void test_round_trip(void **state)
                 fail_msg("case '%s' with %d threads gives other bytes", name, ways[w].threads);
         }
         expect_plain(name, &first, kinds[i / 5].as, &plain);
+    }
+}
+
+/* A pod that allows no more threads: the same bytes, by the caller's own. */
+static void test_no_threads(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) * 5; i++) {
+        const struct compress_opts opts = { kinds[i / 5].kind, kinds[i / 5].level, 2, NULL };
+        AUTO(buf_release) struct buf plain = BUF_INIT, want = BUF_INIT, packed = BUF_INIT;
+        struct compress_result result;
+
+        make_data(&plain, sizes[i % 5], i % 2);
+        succeed(pack(&opts, &plain, 3000000, &want, &result));
+        const size_t before = forbid_threads();
+        struct err *e = pack(&opts, &plain, 3000000, &packed, &result);
+        allow_threads(before);
+        succeed(e);
+        check_result(kinds[i / 5].name, &result, &plain, &packed);
+        assert_int_equal(packed.len, want.len);
+        assert_true(!want.len || memcmp(packed.data, want.data, want.len) == 0);
     }
 }
 
@@ -574,11 +597,11 @@ static void test_source_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_gzip_framing), cmocka_unit_test(test_output_fails),
-        cmocka_unit_test(test_not_ended),      cmocka_unit_test(test_options),      cmocka_unit_test(test_cancelled),
-        cmocka_unit_test(test_formats),        cmocka_unit_test(test_gzip_mixed),   cmocka_unit_test(test_gzip_members),
-        cmocka_unit_test(test_not_compressed), cmocka_unit_test(test_truncated),    cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_trailing),       cmocka_unit_test(test_source_fails),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_no_threads),     cmocka_unit_test(test_gzip_framing),
+        cmocka_unit_test(test_output_fails), cmocka_unit_test(test_not_ended),      cmocka_unit_test(test_options),
+        cmocka_unit_test(test_cancelled),    cmocka_unit_test(test_formats),        cmocka_unit_test(test_gzip_mixed),
+        cmocka_unit_test(test_gzip_members), cmocka_unit_test(test_not_compressed), cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_damaged),      cmocka_unit_test(test_trailing),       cmocka_unit_test(test_source_fails),
     };
 
     return cmocka_run_group_tests_name("compress", tests, NULL, NULL);
