@@ -1,6 +1,5 @@
+#include "base/thread.h"
 #include "build/build_priv.h"
-
-#include <pthread.h>
 
 #define MAX_TRANSFERS   4 /* more connections do not make a registry faster; each costs buffers */
 #define MIN_STAGES      2 /* commands also wait for network and disk: one CPU is enough for two */
@@ -53,7 +52,7 @@ struct err *in_parallel(int threads, size_t n, struct err *(*work)(void *ctx, si
 
     pthread_mutex_init(&p.lock, NULL);
     while (started < threads - 1 && started < 16 && (size_t)started + 1 < n &&
-           pthread_create(&ids[started], NULL, worker, &p) == 0)
+           thread_start(&ids[started], worker, &p) == 0)
         started++;
     worker(&p); /* also here: a pod that allows no more threads still gets its work done */
     for (int i = 0; i < started; i++)

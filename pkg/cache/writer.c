@@ -1,4 +1,5 @@
 /* writer.c - the thread that writes entries while the build goes on, in the order in which they came. */
+#include "base/thread.h"
 #include "cache/cache_priv.h"
 
 #include <time.h>
@@ -77,7 +78,7 @@ void writer_add(struct writer *w, void (*work)(struct cache *c, void *job), void
     *j = (struct job){ .work = work, .data = data };
     pthread_mutex_lock(&w->lock);
     if (!w->has_thread) /* a build that writes nothing needs none */
-        w->has_thread = pthread_create(&w->thread, NULL, run, w) == 0;
+        w->has_thread = thread_start(&w->thread, run, w) == 0;
     if (w->has_thread) {
         *w->last = j;
         w->last = &j->next;
