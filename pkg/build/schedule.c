@@ -116,11 +116,15 @@ static void tell(struct schedule *s)
 
 /* ---- failures ---- */
 
-/* What was stopped because of the first one is no failure of its own. */
+static bool is_stop(const struct err *e)
+{
+    return err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT;
+}
+
+/* What was stopped after the first one, because of it or as the time was over, is no failure of its own. */
 static bool is_better(const struct schedule *s, const struct task *t, const struct err *e)
 {
-    return err_kind(e) != ERR_TERMINATED && err_kind(s->error) != ERR_TERMINATED && err_kind(s->error) != ERR_TIMEOUT &&
-           t->number < s->error_of;
+    return !is_stop(e) && !is_stop(s->error) && t->number < s->error_of;
 }
 
 void schedule_fail(struct task *t, struct err *e)

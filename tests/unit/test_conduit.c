@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "../fixtures/no_threads.h"
 #include "base/conduit.h"
 #include "base/thread.h"
 
@@ -162,6 +163,15 @@ static void test_ahead(void **state)
     }
 }
 
+/* In a pod that allows no more threads it is read when it is asked for. */
+static void test_no_threads(void **state)
+{
+    const size_t before = forbid_threads();
+
+    test_ahead(state);
+    allow_threads(before);
+}
+
 static void test_ahead_unread(void **state)
 {
     struct numbers numbers = { 0, SIZE_MAX, false };
@@ -176,7 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_passes), cmocka_unit_test(test_writer_fails), cmocka_unit_test(test_reader_closes),
-        cmocka_unit_test(test_ahead),  cmocka_unit_test(test_ahead_unread),
+        cmocka_unit_test(test_ahead),  cmocka_unit_test(test_ahead_unread), cmocka_unit_test(test_no_threads),
     };
 
     return cmocka_run_group_tests_name("conduit", tests, NULL, NULL);

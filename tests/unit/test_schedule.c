@@ -5,6 +5,7 @@
 /* cmocka needs the four above first */
 #include <cmocka.h>
 
+#include "../fixtures/no_threads.h"
 #include "build/schedule.h"
 
 #include <pthread.h>
@@ -334,6 +335,28 @@ static void test_stop(void **state)
     schedule_free(s);
 }
 
+/* Nor is it one that the time was over while something had failed already. */
+static void test_time_over(void **state)
+{
+    (void)state;
+    struct meeting never;
+    struct schedule *s = schedule_of(2, &never);
+    struct job late = { .meets = &never, .error = "the time is over", .kind = ERR_TIMEOUT },
+               bad = { .error = "the cause", .kind = ERR_COMMAND };
+
+    meeting_init(&never, 1000);
+    add(s, &late, NULL);
+    add(s, &bad, NULL);
+    schedule_start(late.task);
+    schedule_start(bad.task);
+    struct err *e = schedule_run(s);
+    assert_non_null(e);
+    assert_int_equal(late.begun, 1);
+    assert_string_equal(err_message(e), "the cause");
+    err_free(e);
+    schedule_free(s);
+}
+
 static unsigned next_random(unsigned *seed)
 {
     *seed = *seed * 1103515245 + 12345;
@@ -370,13 +393,26 @@ static void test_random(void **state)
     }
 }
 
+/* In a pod that allows no more threads all is done by the one that there is. */
+static void test_no_threads(void **state)
+{
+    const size_t before = forbid_threads();
+
+    test_order(state);
+    test_on_demand(state);
+    test_waiting(state);
+    test_slots(state);
+    test_random(state);
+    allow_threads(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing),      cmocka_unit_test(test_order),   cmocka_unit_test(test_on_demand),
-        cmocka_unit_test(test_together),     cmocka_unit_test(test_waiting), cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_failure),      cmocka_unit_test(test_stop),    cmocka_unit_test(test_random),
-        cmocka_unit_test(test_two_failures),
+        cmocka_unit_test(test_nothing),      cmocka_unit_test(test_order),     cmocka_unit_test(test_on_demand),
+        cmocka_unit_test(test_together),     cmocka_unit_test(test_waiting),   cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_failure),      cmocka_unit_test(test_stop),      cmocka_unit_test(test_random),
+        cmocka_unit_test(test_two_failures), cmocka_unit_test(test_time_over), cmocka_unit_test(test_no_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
