@@ -198,24 +198,7 @@ static void run_all(enum owner_mode owners, size_t *failed)
         run_row(owners, scenarios[i].name, NULL, scenarios[i].fn, failed);
 }
 
-static void test_one_id(void **state)
-{
-    (void)state;
-    test_in(OWNER_RECORDED, run_all);
-}
-
-static void test_many_ids(void **state)
-{
-    (void)state;
-    test_in(OWNER_REAL, run_all);
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_id),
-        cmocka_unit_test(test_many_ids),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return test_rows(run_all);
 }
