@@ -9,7 +9,7 @@
 #define STEP_MAX_MS 50 /* the longest that is known is 10 */
 
 struct head {
-    int64_t since_s, since_ns;
+    int64_t since_s, since_ns, damaged;
     struct digest remote;
 };
 
@@ -20,7 +20,9 @@ static struct err *read_it(int fd, struct record *ret)
 
     if (read(fd, &h, sizeof(h)) != (ssize_t)sizeof(h))
         return err_new(ERR_DISK, "a record is too short");
-    TRY(stash_read(&in, &ret->x));
+    ret->damaged = h.damaged;
+    if (!ret->damaged)
+        TRY(stash_read(&in, &ret->x));
     h.remote.text[DIGEST_TEXT_LEN] = '\0';
     ret->remote = h.remote;
     ret->since = (struct timespec){ .tv_sec = h.since_s, .tv_nsec = h.since_ns };
@@ -35,7 +37,7 @@ void stash_record_read(const char *path, struct record *ret)
     if (fd < 0)
         return;
     struct err *e = read_it(fd, ret);
-    ret->found = !e;
+    ret->found = !e && !ret->damaged;
     err_free(e);
 }
 
@@ -71,11 +73,11 @@ static struct err *next_step(const char *path, struct timespec *ret)
 static struct err *write_it(int fd, const struct stash_index *x, const struct digest *remote,
                             const struct timespec *since)
 {
-    struct head h = { .since_s = since->tv_sec, .since_ns = since->tv_nsec, .remote = *remote };
+    struct head h = { .since_s = since->tv_sec, .since_ns = since->tv_nsec, .damaged = !x, .remote = *remote };
     struct sink out = file_sink(&fd);
 
     TRY(file_write_all(fd, &h, sizeof(h)));
-    return stash_write(x, &out);
+    return x ? stash_write(x, &out) : NULL;
 }
 
 struct err *stash_record_write(const char *path, const struct stash_index *x, const struct digest *remote,

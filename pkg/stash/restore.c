@@ -338,6 +338,12 @@ static struct err *restore_into(const struct stash_opts *o, const struct stash_p
     return stash_record_write(p->record, &remote->x, &remote->digest, NULL);
 }
 
+/* What is saved later must not build on it. */
+static void mark_damaged(const struct stash_place *p, const struct digest *document)
+{
+    err_free(stash_record_write(p->record, NULL, document, NULL));
+}
+
 struct err *stash_restore(const struct stash_opts *o, const struct stash_place *p, struct stash_stats *ret)
 {
     AUTO(remote_release) struct remote remote = { 0 };
@@ -345,5 +351,10 @@ struct err *stash_restore(const struct stash_opts *o, const struct stash_place *
     *ret = (struct stash_stats){ 0 };
     (void)unlink(p->record); /* of a directory that was here before */
     TRY(remote_read(o, p->tag, &remote));
-    return remote.digest.text[0] ? restore_into(o, p, &remote, ret) : NULL;
+    if (!remote.digest.text[0])
+        return NULL;
+    struct err *e = restore_into(o, p, &remote, ret);
+    if (e && err_kind(e) == ERR_REGISTRY)
+        mark_damaged(p, &remote.digest);
+    return e;
 }

@@ -115,14 +115,22 @@ static struct err *repack(struct save *s)
     return NULL;
 }
 
-/* What is there is of no use: as if it was not. */
+static void forget_remote(struct save *s)
+{
+    remote_release(&s->remote);
+    memset(&s->remote, 0, sizeof(s->remote));
+}
+
+/* What is there and is of no use is as if it was not. */
 static struct err *look(struct save *s)
 {
+    forget_remote(s);
     struct err *e = remote_read(s->o, s->place->tag, &s->remote);
-
-    if (!e || err_kind(e) != ERR_REGISTRY)
+    if (e && err_kind(e) != ERR_REGISTRY)
         return e;
     err_free(e);
+    if (s->record.damaged && digest_equal(&s->remote.digest, &s->record.remote))
+        forget_remote(s);
     return NULL;
 }
 
@@ -197,8 +205,6 @@ static struct err *put_until_there(struct save *s)
 
     TRY(others_wrote(s) ? put_joined(s, &again) : put_own(s, &again));
     for (int i = 1; again && i < TRIES; i++) {
-        remote_release(&s->remote);
-        memset(&s->remote, 0, sizeof(s->remote));
         TRY(look(s));
         TRY(put_joined(s, &again));
     }

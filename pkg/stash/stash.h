@@ -13,7 +13,8 @@
  * its own wins, and the other one's new files are sent again by the next build.
  *
  * Everything from the repository is checked: blobs by their digests, the index as a whole. What is damaged is an error
- * of the restore, and the caller's directory is then to be emptied. Thread-safe, for different directories. */
+ * of the restore, and the caller's directory is then to be emptied; the next save of it does not build on that.
+ * Thread-safe, for different directories. */
 #ifndef STASH_STASH_H
 #define STASH_STASH_H
 

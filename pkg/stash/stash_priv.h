@@ -74,10 +74,11 @@ struct record {
     struct timespec since; /* files whose ctime is earlier are as they are there */
     struct digest remote;  /* the document that was the last one then */
     bool found;
+    bool damaged; /* that document cannot be restored: there is no index, and nothing of it is to be used */
 };
 /* Missing or damaged is the same as none. */
 void stash_record_read(const char *path, struct record *ret);
-/* `since` NULL: now, after all that was done before. */
+/* `since` NULL: now, after all that was done before. x NULL: the document is damaged. */
 MUST_USE struct err *stash_record_write(const char *path, const struct stash_index *x, const struct digest *remote,
                                         const struct timespec *since);
 /* The time of a file that is changed now, as the file system has it. */

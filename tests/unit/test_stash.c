@@ -294,6 +294,31 @@ static void test_damaged(void **state)
     close_place(&p);
 }
 
+/* The document is there, and a pack of it is not: who found that writes all anew. */
+static void test_pack_gone(void **state)
+{
+    AUTO(remote_release) struct remote r = { 0 };
+    struct place p;
+    struct stash_stats s;
+
+    (void)state;
+    open_place(&p);
+    sh(&p, "mkdir a && echo x >a/f");
+    must("save", save(&p, "a", &s));
+    must("read", remote_read(&p.o, "tag", &r));
+    AUTO_FREE char *rules = xasprintf("{'rules': [{'match': 'GET /v2/cache/blobs/%s', 'status': 404, 'times': 99}]}",
+                                      r.x.packs.items[0].blob.text);
+    fixture_set(&fix, rules);
+    struct err *e = restore(&p, "b", &s);
+    assert_int_equal(err_kind(e), ERR_REGISTRY);
+    err_free(e);
+    sh(&p, "rm -r b && mkdir b && echo x >b/f && echo y >b/g");
+    must("save", save(&p, "b", &s));
+    must("restore", restore(&p, "c", &s));
+    expect_same(&p, "b", "c");
+    close_place(&p);
+}
+
 /* Another build writes between our writing and our looking. */
 static void test_overwritten(void **state)
 {
@@ -346,7 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_difference),  cmocka_unit_test(test_hidden_change),
         cmocka_unit_test(test_two_writers), cmocka_unit_test(test_limit),       cmocka_unit_test(test_packs),
-        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_overwritten),
+        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_overwritten), cmocka_unit_test(test_pack_gone),
     };
 
     return cmocka_run_group_tests(tests, start, stop);
