@@ -36,17 +36,27 @@ static bool is_small(uint64_t bytes)
     return bytes < STASH_PACK_BYTES / 2;
 }
 
+static size_t small_packs(const struct stash_index *x)
+{
+    AUTO_FREE uint64_t *bytes = xcalloc(x->packs.n + 1, sizeof(*bytes));
+    AUTO_FREE uint64_t *used = xcalloc(x->packs.n + 1, sizeof(*used));
+    size_t n = 0;
+
+    stash_pack_use(x, bytes, used);
+    for (size_t i = 0; i < x->packs.n; i++)
+        n += is_small(used[i]);
+    return n;
+}
+
 /* drop[]: packs that are not used, or hardly, or of which there are too many. */
 static bool choose_packs(const struct stash_index *x, bool *drop)
 {
     AUTO_FREE uint64_t *bytes = xcalloc(x->packs.n + 1, sizeof(*bytes));
     AUTO_FREE uint64_t *used = xcalloc(x->packs.n + 1, sizeof(*used));
-    size_t small = 0;
+    const size_t small = small_packs(x);
     bool any = false;
 
     stash_pack_use(x, bytes, used);
-    for (size_t i = 0; i < x->packs.n; i++)
-        small += is_small(used[i]);
     for (size_t i = 0; i < x->packs.n; i++) {
         drop[i] = used[i] * 2 < bytes[i] || !used[i] || (small > SMALL_PACKS && is_small(used[i]));
         any = any || drop[i];
@@ -95,7 +105,7 @@ static struct err *move_chunks(struct save *s, struct packer *p, const bool *dro
     return packer_end(p);
 }
 
-/* All that is used lies in the directory: packs can be written anew. */
+/* What the directory uses can be written anew. */
 static struct err *repack(struct save *s)
 {
     struct stash_index *x = &s->scan.x;
@@ -179,10 +189,13 @@ static struct err *put(struct save *s, const struct stash_index *x, bool *ret_ov
     return NULL;
 }
 
+/* Each save that is joined with what others have adds packs: what is in the directory is put together here, too. */
 static struct err *put_joined(struct save *s, bool *ret_overwritten)
 {
     AUTO(stash_release) struct stash_index both = { 0 };
 
+    if (small_packs(&s->remote.x) > SMALL_PACKS)
+        TRY(repack(s));
     TRY(join(s, &both));
     s->joined = true;
     return put(s, &both, ret_overwritten);

@@ -261,6 +261,30 @@ static void test_packs(void **state)
     close_place(&p);
 }
 
+/* The same of a directory that never knew what others had saved. */
+static void test_joined_packs(void **state)
+{
+    AUTO(remote_release) struct remote r = { 0 };
+    struct place p;
+    struct stash_stats s;
+
+    (void)state;
+    open_place(&p);
+    sh(&p, "mkdir a b && echo theirs >b/theirs");
+    must("save", save(&p, "b", &s));
+    for (int i = 0; i < 45; i++) {
+        AUTO_FREE char *script = xasprintf("rm -f a.record && echo %d >a/f%d", i, i);
+
+        sh(&p, script);
+        must("save", save(&p, "a", &s));
+    }
+    must("read", remote_read(&p.o, "tag", &r));
+    assert_in_range(r.x.packs.n, 1, 36);
+    must("restore", restore(&p, "c", &s));
+    sh(&p, "grep -q theirs c/theirs && rm c/theirs && for f in c/*; do cmp $f a/${f#c/} || exit 1; done");
+    close_place(&p);
+}
+
 static const struct {
     const char *name, *rules;
 } faults[] = {
@@ -369,9 +393,10 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_difference),  cmocka_unit_test(test_hidden_change),
-        cmocka_unit_test(test_two_writers), cmocka_unit_test(test_limit),       cmocka_unit_test(test_packs),
-        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_overwritten), cmocka_unit_test(test_pack_gone),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_difference),  cmocka_unit_test(test_hidden_change),
+        cmocka_unit_test(test_two_writers),  cmocka_unit_test(test_limit),       cmocka_unit_test(test_packs),
+        cmocka_unit_test(test_damaged),      cmocka_unit_test(test_overwritten), cmocka_unit_test(test_pack_gone),
+        cmocka_unit_test(test_joined_packs),
     };
 
     return cmocka_run_group_tests(tests, start, stop);
