@@ -16,8 +16,9 @@ struct added {
 struct mount_stash {
     struct stash_opts o;
     const struct progress *progress;
-    pthread_mutex_t lock; /* of the list */
+    pthread_mutex_t lock; /* of what follows */
     VEC(struct added) added;
+    bool silent; /* the registry did not answer when something was to be restored: it is not waited for again */
 };
 
 struct mount_stash *mount_stash_new(const struct stash_opts *opts, const struct progress *progress)
@@ -83,16 +84,37 @@ static bool is_stop(const struct err *e)
     return err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT;
 }
 
+static bool is_silent(struct mount_stash *s)
+{
+    pthread_mutex_lock(&s->lock);
+    const bool silent = s->silent;
+    pthread_mutex_unlock(&s->lock);
+    return silent;
+}
+
+static struct err *restore(struct mount_stash *s, const struct stash_place *p, struct stash_stats *ret)
+{
+    if (is_silent(s)) {
+        (void)unlink(p->record); /* of a directory that was here before */
+        return err_new(ERR_NETWORK, "the registry did not answer before");
+    }
+    struct err *e = stash_restore(&s->o, p, ret);
+    pthread_mutex_lock(&s->lock);
+    s->silent = s->silent || (e && err_kind(e) == ERR_NETWORK);
+    pthread_mutex_unlock(&s->lock);
+    return e;
+}
+
 struct err *mount_stash_restore(struct mount_stash *s, const struct stashed_mount *m, const char *dir, bool *ret_found)
 {
-    struct stash_stats stats;
+    struct stash_stats stats = { 0 };
 
     *ret_found = false;
     if (!s)
         return NULL;
     AUTO_FREE char *tag = tag_of(s, m->key), *record = xasprintf("%s" CACHE_DIR_RECORD, m->path);
     const struct stash_place place = { tag, dir, record };
-    struct err *e = stash_restore(&s->o, &place, &stats);
+    struct err *e = restore(s, &place, &stats);
     if (e && is_stop(e))
         return e;
     if (e) {
@@ -140,7 +162,8 @@ static void tell_saved(const struct mount_stash *s, const char *id, const struct
             mb(stats->moved));
 }
 
-static void save_one(const struct mount_stash *s, const struct added *a)
+/* False: the registry does not answer. */
+static bool save_one(const struct mount_stash *s, const struct added *a)
 {
     AUTO(cache_dir_close) struct cache_dir *held = cache_dir_try(a->path);
     AUTO_FREE char *record = xasprintf("%s" CACHE_DIR_RECORD, a->path);
@@ -148,7 +171,7 @@ static void save_one(const struct mount_stash *s, const struct added *a)
     struct stash_stats stats;
 
     if (!held) /* who uses it alone now will save it */
-        return;
+        return true;
     struct err *e = stash_save(&s->o, &place, &stats);
     if (!e) {
         tell_saved(s, a->id, &stats);
@@ -157,11 +180,21 @@ static void save_one(const struct mount_stash *s, const struct added *a)
 
         say(s, "warning: the cache mount '%s' is not saved: %s", a->id, why);
     }
+    const bool answers = !e || err_kind(e) != ERR_NETWORK;
     err_free(e);
+    return answers;
 }
 
 void mount_stash_save(struct mount_stash *s)
 {
-    for (size_t i = 0; s && i < s->added.n; i++)
-        save_one(s, &s->added.items[i]);
+    bool answers = true;
+
+    for (size_t i = 0; s && i < s->added.n; i++) {
+        const struct added *a = &s->added.items[i];
+
+        if (answers)
+            answers = save_one(s, a);
+        else
+            say(s, "warning: the cache mount '%s' is not saved either", a->id);
+    }
 }

@@ -1,6 +1,7 @@
 /* mount_stash.h - cache mounts that survive the pod: restored from a repository when a RUN is to be executed that has
  * one which is not in the state directory, and saved at the end of the build. Fails no build: what goes wrong is told.
- * Thread-safe. */
+ * A registry that does not answer is not waited for again, by what restores and by what saves once each. Thread-safe.
+ */
 #ifndef BUILD_MOUNT_STASH_H
 #define BUILD_MOUNT_STASH_H
 

@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include "../fixtures/fixture.h"
+#include "build/build.h"
+#include "build/mount_stash.h"
 #include "stash/stash_priv.h"
 #include "sys/file.h"
 #include "sys/path.h"
@@ -343,6 +345,12 @@ static void test_pack_gone(void **state)
     close_place(&p);
 }
 
+static void count_note(void *ctx, const char *text)
+{
+    (void)text;
+    ++*(int *)ctx;
+}
+
 /* Another build writes between our writing and our looking. */
 static void test_overwritten(void **state)
 {
@@ -376,6 +384,35 @@ static void test_overwritten(void **state)
     close_place(&p);
 }
 
+/* A registry that does not answer costs its time once, not for each mount. */
+static void test_silent_registry(void **state)
+{
+    const struct progress progress = { .note = count_note, .ctx = &(int){ 0 } };
+    const struct digest keys[] = { digest_bytes("1", 1), digest_bytes("2", 1) };
+    struct place p;
+    bool found;
+
+    (void)state;
+    open_place(&p);
+    AUTO_FREE char *path = xasprintf("%s/c", p.home), *dir = xasprintf("%s/new", p.home);
+    AUTO(mount_stash_free) struct mount_stash *m = mount_stash_new(&p.o, &progress);
+    fixture_set(&fix, "{'rules': [{'match': '/v2/cache/', 'status': 503, 'times': 99}]}");
+    sh(&p, "mkdir new c c2");
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        AUTO_FREE char *own = xasprintf("%s%s", path, i ? "2" : "");
+        const struct stashed_mount mount = { "id", &keys[i], own };
+
+        must("restore", mount_stash_restore(m, &mount, dir, &found));
+        assert_false(found);
+        mount_stash_add(m, &mount);
+    }
+    assert_int_equal(fixture_count(&fix, "GET /v2/cache/"), 2); /* with one more try */
+    mount_stash_save(m);
+    assert_int_equal(fixture_count(&fix, "GET /v2/cache/"), 4);
+    assert_int_equal(*(int *)progress.ctx, 4);
+    close_place(&p);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -393,10 +430,12 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_difference),  cmocka_unit_test(test_hidden_change),
-        cmocka_unit_test(test_two_writers),  cmocka_unit_test(test_limit),       cmocka_unit_test(test_packs),
-        cmocka_unit_test(test_damaged),      cmocka_unit_test(test_overwritten), cmocka_unit_test(test_pack_gone),
-        cmocka_unit_test(test_joined_packs),
+        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_difference),
+        cmocka_unit_test(test_hidden_change),   cmocka_unit_test(test_two_writers),
+        cmocka_unit_test(test_limit),           cmocka_unit_test(test_packs),
+        cmocka_unit_test(test_damaged),         cmocka_unit_test(test_overwritten),
+        cmocka_unit_test(test_pack_gone),       cmocka_unit_test(test_joined_packs),
+        cmocka_unit_test(test_silent_registry),
     };
 
     return cmocka_run_group_tests(tests, start, stop);
