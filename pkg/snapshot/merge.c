@@ -402,6 +402,7 @@ static struct err *start_fix(struct fix *f)
     TRY(snapshot_make_root(root));
     TRY(open_dir_at(AT_FDCWD, root, &f->fd));
     f->layer = layer_new(steal(&root));
+    f->layer->made = steal(&dir);
     return NULL;
 }
 

@@ -296,7 +296,7 @@ static struct err *overlay_freeze(struct rootfs *r, struct frozen **ret)
     owner_table_free(f->layer->owners);
     f->layer->owners = steal(&r->step_owners);
     f->layer->whiteouts = true;
-    f->layer->step = steal(&o->step);
+    f->layer->made = steal(&o->step);
     vec_push(&r->stack, layer_ref(f->layer));
     *ret = f;
     return NULL;

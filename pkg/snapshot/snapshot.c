@@ -56,9 +56,9 @@ void layer_free(struct layer *l)
         return;
     owner_table_free(l->owners);
     map_free(l->implicit);
-    if (l->step) /* what cannot be removed goes with the build's directory */
-        err_free(file_remove_tree(AT_FDCWD, l->step));
-    free(l->step);
+    if (l->made) /* what cannot be removed goes with the build's directory */
+        err_free(file_remove_tree(AT_FDCWD, l->made));
+    free(l->made);
     free(l->dir);
     free(l);
 }
@@ -421,6 +421,7 @@ struct err *rootfs_compact(struct rootfs *r)
     size_t n = r->stack.n - LAYERS_KEPT_APART;
     TRY(snapshot_new_dir(r->s, "merged", &dir));
     TRY(layers_merge(r->s, &r->stack, n, dir, MERGE_LINK, &merged));
+    merged->made = steal(&dir);
     for (size_t i = 0; i < n; i++)
         layer_free(r->stack.items[i]);
     memmove(r->stack.items + 1, r->stack.items + n, LAYERS_KEPT_APART * sizeof(*r->stack.items));

@@ -55,7 +55,7 @@ struct rootfs;
 /* The file system of these layers, lowest first; all must be unpacked. n = 0: an empty one (scratch). Nothing is
  * mounted yet. */
 MUST_USE struct err *rootfs_new(struct snapshotter *s, const struct digest *diff_ids, size_t n, struct rootfs **ret);
-/* A new one that starts as `from` is now (FROM stage). `from` must outlive it and must not be in a step. */
+/* A new one that starts as `from` is now (FROM stage), and lives on without it. `from` must not be in a step. */
 MUST_USE struct err *rootfs_fork(struct rootfs *from, struct rootfs **ret);
 /* Puts an unpacked layer on top, as if a step had made it. Not in a step. */
 MUST_USE struct err *rootfs_push(struct rootfs *r, const struct digest *diff_id);

@@ -17,7 +17,7 @@
 struct layer {
     atomic_uint refs;
     char *dir;                  /* path of its root */
-    char *step;                 /* the directory of the step that made it, which goes with it; NULL: it stays */
+    char *made;                 /* the directory that was made for it and goes with it; NULL: it stays */
     struct owner_table *owners; /* of what cannot carry a record */
     struct map *implicit; /* a set: directories that its tar did not name: made because something stands below them */
     bool whiteouts;       /* may hold whiteouts or opaque directories: not to be shown without an overlay */
@@ -99,7 +99,7 @@ enum merge_how {
     MERGE_COPY, /* files are copies (sharing their blocks, where the file system can) */
 };
 /* Merges the lowest n layers of the stack into one directory. Whiteouts, in either form, do their work and go.
- * The layer's dir is `dir`, which exists and is empty. */
+ * The layer's dir is `dir`, which exists and is empty, and stays. */
 MUST_USE struct err *layers_merge(const struct snapshotter *s, const struct layers *stack, size_t n, const char *dir,
                                   enum merge_how how, struct layer **ret);
 /* A directory that is named only by the paths below it must not hide the mode and owner that a lower layer gave it:

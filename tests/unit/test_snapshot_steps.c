@@ -190,6 +190,51 @@ static struct err *many_steps(struct world *w)
     return check_content(r, "f3", NULL);
 }
 
+/* Directories of BUILD_DIR that hold files of layers: those of steps, of merged layers, of what layers did not name. */
+static struct err *count_made(const struct world *w, size_t *ret)
+{
+    static const char *const made[] = { "step.", "merged.", "fix." };
+    DIR *d = opendir(w->build);
+
+    CHECK(d);
+    *ret = 0;
+    for (struct dirent *i = readdir(d); i; i = readdir(d))
+        for (size_t k = 0; k < COUNT(made); k++)
+            *ret += strncmp(i->d_name, made[k], strlen(made[k])) == 0;
+    closedir(d);
+    return NULL;
+}
+
+/* What was made for a root file system goes with it, or with the last fork that needs it. */
+static struct err *nothing_stays(struct world *w)
+{
+    AUTO(rootfs_free) struct rootfs *r = NULL;
+    AUTO(rootfs_free) struct rootfs *twin = NULL;
+    struct digest ids[2];
+    size_t n = 0;
+
+    TRY(unpack_text(w, base_layer, &ids[0]));
+    TRY(unpack_text(w, "f data/sub/y 644 0:0 =y\n", &ids[1]));
+    TRY(rootfs_new(w->s, ids, 2, &r));
+    for (int i = 0; i < 60; i++) {
+        AUTO(buf_release) struct buf out = BUF_INIT;
+        AUTO_FREE char *ops = xasprintf("wr f%d %d", i, i);
+        struct commit_stats stats;
+
+        TRY(step(w, r, ops, SNAPSHOT_FULL, &out, &stats));
+    }
+    TRY(rootfs_fork(r, &twin));
+    rootfs_free(steal(&r));
+    TRY(check_content(twin, "f0", "0"));
+    TRY(check_content(twin, "data/sub/y", "y"));
+    TRY(count_made(w, &n));
+    CHECK(n > 0);
+    rootfs_free(steal(&twin));
+    TRY(count_made(w, &n));
+    CHECK(n == 0);
+    return NULL;
+}
+
 static const struct {
     const char *name;
     scenario_fn fn;
@@ -201,6 +246,7 @@ static const struct {
     { "failed commit", failed_commit },
     { "130 layers", many_layers },
     { "60 steps", many_steps },
+    { "nothing stays", nothing_stays },
 };
 
 /* ---- the tests ---- */
