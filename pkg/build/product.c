@@ -146,16 +146,17 @@ static void free_builds(struct product *p)
     free(steal(&p->index_text));
 }
 
-/* What is stopped when a stage fails. */
+/* With what is stopped when a stage fails. They are there also after an error. */
 static struct err *new_builds(struct product *p)
 {
-    TRY(cancel_new_below(p->outer, &p->stop));
+    struct err *e = cancel_new_below(p->outer, &p->stop);
+
     p->sandbox.cancel = p->stop;
     p->o.cancel = p->stop;
     p->o.compress.cancel = p->stop;
     for (size_t i = 0; i < p->n_plans; i++)
         p->builds[i] = build_new(p, p->plans[i]);
-    return NULL;
+    return e;
 }
 
 /* All again from the plans on: what was executed so far is known by its keys. */
