@@ -174,7 +174,7 @@ struct err *settings_load_env_file(void)
     struct strs entries = { 0 };
     struct err *e = path && *path ? read_file(path, &entries) : NULL;
 
-    for (size_t i = 0; i < entries.n; i++) {
+    for (size_t i = entries.n; i-- > 0;) { /* of several the last counts, as everywhere */
         char *entry = entries.items[i], *eq = strchr(entry, '=');
 
         *eq = '\0';

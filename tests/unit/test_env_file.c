@@ -58,7 +58,8 @@ static void test_files(void **state)
 static void test_loaded(void **state)
 {
     char path[] = "/tmp/copyup-env.XXXXXX";
-    static const char text[] = "COPYUP_T_A=file\nCOPYUP_T_B='file'\nCOPYUP_T_C=file\n";
+    static const char text[] = "COPYUP_T_A=file\nCOPYUP_T_B='file'\nCOPYUP_T_C=file\n"
+                               "COPYUP_T_D=first\nCOPYUP_T_D=last\n";
     int fd = mkstemp(path);
 
     (void)state;
@@ -68,11 +69,13 @@ static void test_loaded(void **state)
     setenv("COPYUP_T_A", "own", 1);
     setenv("COPYUP_T_C", "", 1);
     unsetenv("COPYUP_T_B");
+    unsetenv("COPYUP_T_D");
     setenv("PLUGIN_ENV_FILE", path, 1);
     assert_null(settings_load_env_file());
     assert_string_equal(getenv("COPYUP_T_A"), "own");
     assert_string_equal(getenv("COPYUP_T_B"), "file");
     assert_string_equal(getenv("COPYUP_T_C"), "");
+    assert_string_equal(getenv("COPYUP_T_D"), "last");
     unlink(path);
     struct err *e = settings_load_env_file();
     assert_non_null(e);
