@@ -7,8 +7,8 @@ static struct err *of_named(const struct plan *plan, struct remote *r, bool *ret
 
     if (!remote_is_context(place))
         return NULL;
-    TRY(err_wrap(remote_context(r, place, false, &tree), "cannot use the named context '%s'",
-                 plan->opts.contexts.items[plan->epoch.named]));
+    AUTO_FREE char *name = plan_context_name(plan, plan->epoch.named);
+    TRY(err_wrap(remote_context(r, place, false, &tree), "cannot use the named context '%s'", name));
     return remote_time(&tree, ret_known, ret_s);
 }
 

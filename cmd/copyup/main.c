@@ -1,5 +1,6 @@
 /* copyup: builds a Dockerfile without privilege and pushes the image. Without arguments it runs the step from the
  * environment; pkg/README.md is the map. */
+#include "address/address.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "check.h"
@@ -40,6 +41,22 @@ static int version(void)
     return 0;
 }
 
+/* What a setting or a Dockerfile says is repeated as it is: passwords in URLs are left out here, whoever wrote it. */
+static void print_error(const struct err *e)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *out = open_memstream(&text, &n);
+
+    if (!out)
+        abort();
+    err_print(out, e);
+    fclose(out);
+    AUTO_FREE char *shown = address_redact(text);
+    fputs(shown, stderr);
+    free(text);
+}
+
 static int report(struct err *e)
 {
     if (!e)
@@ -49,7 +66,7 @@ static int report(struct err *e)
                      "The volume of the state directory or of an output file is full: give it more space (sizeLimit of "
                      "the emptyDir, ephemeral-storage of the step).");
     fflush(stdout);
-    err_print(stderr, e);
+    print_error(e);
     int code = err_exit_code(e);
     err_free(e);
     return code;

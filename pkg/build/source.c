@@ -76,8 +76,8 @@ static struct err *open_named_once(struct build *b, size_t index)
         b->whole->named = xcalloc(contexts->n, sizeof(struct context *));
     if (b->whole->named[index])
         return NULL;
-    return err_wrap(open_named(b, index, &b->whole->named[index]), "cannot use the named context '%s'",
-                    contexts->items[index]);
+    AUTO_FREE char *name = plan_context_name(b->o.plan, index);
+    return err_wrap(open_named(b, index, &b->whole->named[index]), "cannot use the named context '%s'", name);
 }
 
 static struct err *named_context(struct build *b, size_t index, struct source_root *ret)

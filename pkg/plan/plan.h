@@ -130,6 +130,8 @@ const char *plan_hostname(const struct plan *p);
 /* The variables that FROM sees: platform arguments and the ARGs before the first FROM. opts: as for plan_new(). */
 MUST_USE struct err *plan_globals(const struct dockerfile *df, const struct plan_opts *opts, struct vars *ret_env);
 
+/* What a named context is called, for messages: where it lies may be a signed URL. The caller frees. */
+char *plan_context_name(const struct plan *p, size_t index);
 /* Where a named context lies: the text behind "NAME=". Borrowed. */
 const char *plan_context_place(const struct plan *p, size_t index);
 /* Who knows the time of PLAN_EPOCH_CONTEXT, PLAN_EPOCH_NAMED or PLAN_EPOCH_SOURCE says it before plan_stage(): stages

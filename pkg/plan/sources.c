@@ -56,6 +56,13 @@ bool plan_find_context(const struct plan *p, const char *name, size_t *ret_index
     return false;
 }
 
+char *plan_context_name(const struct plan *p, size_t index)
+{
+    const char *entry = p->opts.contexts.items[index];
+
+    return xstrndup(entry, strcspn(entry, "="));
+}
+
 const char *plan_context_place(const struct plan *p, size_t index)
 {
     return strchr(p->opts.contexts.items[index], '=') + 1;
