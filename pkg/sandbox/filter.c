@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -133,7 +134,7 @@ static int add_argument_rules(scmp_filter_ctx ctx)
 
 static int refuse_pid(scmp_filter_ctx ctx, int32_t pid)
 {
-    static const char *const calls[] = { "kill",       "tgkill",   "rt_sigqueueinfo", "rt_tgsigqueueinfo",
+    static const char *const calls[] = { "kill",       "tkill",    "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
                                          "pidfd_open", "prlimit64" };
     int rc = 0;
 
@@ -143,18 +144,50 @@ static int refuse_pid(scmp_filter_ctx ctx, int32_t pid)
     return rc;
 }
 
+/* A file's owner gets a signal of choice, SIGKILL too, when the file is ready. */
+static int refuse_owner(scmp_filter_ctx ctx, int32_t pid)
+{
+    static const char *const calls[] = { "fcntl", "fcntl64" };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof(calls) / sizeof(calls[0]); i++)
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(calls[i]), 2,
+                              SCMP_A1(SCMP_CMP_MASKED_EQ, LOW_WORD, F_SETOWN),
+                              SCMP_A2(SCMP_CMP_MASKED_EQ, LOW_WORD, (uint32_t)pid));
+    return rc;
+}
+
+/* The same, but with the process in memory, where a filter cannot see it. */
+static int refuse_hidden_owners(scmp_filter_ctx ctx)
+{
+    static const struct {
+        const char *call;
+        uint32_t what;
+    } ways[] = { { "fcntl", F_SETOWN_EX }, { "fcntl64", F_SETOWN_EX }, { "ioctl", FIOSETOWN }, { "ioctl", SIOCSPGRP } };
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof(ways) / sizeof(ways[0]); i++)
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(ways[i].call), 1,
+                              SCMP_A1(SCMP_CMP_MASKED_EQ, LOW_WORD, ways[i].what));
+    return rc;
+}
+
 static int add_wall(scmp_filter_ctx ctx, const struct orders *o)
 {
     int rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(pidfd_send_signal), 0);
 
     if (rc == 0)
+        rc = refuse_hidden_owners(ctx);
+    if (rc == 0)
         rc = refuse_pid(ctx, -1);
     for (size_t i = 0; rc == 0 && i < o->protect.n; i++) {
         int32_t pid = (int32_t)o->protect.items[i];
 
-        rc = refuse_pid(ctx, pid);
-        if (rc == 0)
-            rc = refuse_pid(ctx, -pid); /* if it leads a process group */
+        for (int32_t sign = 1; rc == 0 && sign >= -1; sign -= 2) { /* if it leads a process group */
+            rc = refuse_pid(ctx, sign * pid);
+            if (rc == 0)
+                rc = refuse_owner(ctx, sign * pid);
+        }
     }
     return rc;
 }
