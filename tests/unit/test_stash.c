@@ -11,6 +11,7 @@
 #include "stash/stash_priv.h"
 #include "sys/file.h"
 #include "sys/path.h"
+#include "tar/tar.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -345,6 +346,52 @@ static void test_pack_gone(void **state)
     close_place(&p);
 }
 
+/* A pack of nothing but zeros. */
+static struct stash_pack zeros(struct place *p, uint64_t size_bytes)
+{
+    static const char block[1 << 20];
+    const struct compress_opts c = { COMPRESSION_ZSTD, .threads = 1 };
+    const struct tar_entry e = { .path = (char *)"zeros", .mode = S_IFREG | 0644, .size_bytes = size_bytes };
+    AUTO(compress_free) struct compressor *z = NULL;
+    AUTO_CLOSE int fd = -1;
+    struct compress_result r;
+    uint64_t sent = 0;
+
+    must("file", remote_temp(&p->o, &fd));
+    must("compress", compress_new(&c, file_sink(&fd), &z));
+    AUTO(tar_writer_free) struct tar_writer *tar = tar_writer_new(compress_sink(z));
+    must("entry", tar_write_entry(tar, &e));
+    for (uint64_t at = 0; at < size_bytes; at += sizeof(block))
+        must("zeros", tar_write_data(tar, block, sizeof(block)));
+    must("end", tar_writer_end(tar));
+    must("compress", compress_end(z, &r));
+    must("send", remote_send(&p->o, &r, fd, &sent));
+    return (struct stash_pack){ .blob = r.digest, .diff_id = r.diff_id, .size_bytes = r.size_bytes };
+}
+
+/* A small pack that becomes large is not read to its end. */
+static void test_large_pack(void **state)
+{
+    AUTO(remote_release) struct remote r = { 0 }, written = { 0 };
+    struct place p;
+    struct stash_stats s;
+
+    (void)state;
+    open_place(&p);
+    sh(&p, "mkdir a && echo x >a/f");
+    must("save", save(&p, "a", &s));
+    must("read", remote_read(&p.o, "tag", &r));
+    r.x.packs.items[0] = zeros(&p, LIMIT_STASH_TAR_BYTES);
+    must("write", remote_write(&p.o, "tag", &r.x, &written));
+    struct err *e = restore(&p, "b", &s);
+    assert_int_equal(err_kind(e), ERR_REGISTRY);
+    AUTO_FREE char *line = err_line(e);
+    err_free(e);
+    if (!strstr(line, "more than 512 MiB"))
+        fail_msg("%s", line);
+    close_place(&p);
+}
+
 static void count_note(void *ctx, const char *text)
 {
     (void)text;
@@ -430,12 +477,10 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_difference),
-        cmocka_unit_test(test_hidden_change),   cmocka_unit_test(test_two_writers),
-        cmocka_unit_test(test_limit),           cmocka_unit_test(test_packs),
-        cmocka_unit_test(test_damaged),         cmocka_unit_test(test_overwritten),
-        cmocka_unit_test(test_pack_gone),       cmocka_unit_test(test_joined_packs),
-        cmocka_unit_test(test_silent_registry),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_difference),   cmocka_unit_test(test_hidden_change),
+        cmocka_unit_test(test_two_writers), cmocka_unit_test(test_limit),        cmocka_unit_test(test_packs),
+        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_overwritten),  cmocka_unit_test(test_pack_gone),
+        cmocka_unit_test(test_large_pack),  cmocka_unit_test(test_joined_packs), cmocka_unit_test(test_silent_registry),
     };
 
     return cmocka_run_group_tests(tests, start, stop);
