@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 /* Where a chunk goes. */
 struct target {
@@ -296,19 +295,18 @@ static struct err *finish(const struct restore *r)
     return finish_dirs(r, &path);
 }
 
-static struct err *check_space(const struct restore *r)
+static struct err *check_space(const struct restore *r, const char *dir)
 {
     const uint64_t bytes = stash_bytes(r->x);
-    struct statvfs fs;
+    uint64_t free_bytes;
 
-    if (fstatvfs(r->dir_fd, &fs) == 0 && bytes > (uint64_t)fs.f_bavail * fs.f_frsize)
+    if (file_free_bytes(dir, &free_bytes) && bytes > free_bytes)
         return err_new(ERR_DISK, "it needs %llu MiB, more than are free", (unsigned long long)(bytes >> 20));
     return NULL;
 }
 
 static struct err *restore_all(struct restore *r)
 {
-    TRY(check_space(r));
     find_targets(r);
     (void)stash_find_chunk(r->x, (const uint8_t[STASH_ID_BYTES]){ 0 },
                            0); /* its table is made, before there are threads */
@@ -325,6 +323,7 @@ static struct err *restore_into(const struct stash_opts *o, const struct stash_p
 
     if (dir < 0)
         return err_sys(errno, "cannot open '%s'", p->dir);
+    TRY(check_space(&r, p->dir));
     struct err *e = restore_all(&r);
     free(r.first);
     free(r.targets);

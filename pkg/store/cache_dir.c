@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "sys/file.h"
+#include "sys/hold.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -46,12 +47,8 @@ static struct err *lock_wait(const struct cache_dir_spec *spec, int fd, short ty
 static struct err *open_lock(const char *dir, int *ret_fd)
 {
     AUTO_FREE char *path = xasprintf("%s.lock", dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-    if (fd < 0)
-        return err_set_kind(err_sys(errno, "cannot open '%s'", path), ERR_DISK);
-    *ret_fd = fd;
-    return NULL;
+    return hold_open(path, ret_fd);
 }
 
 static struct err *make_dir(struct store *s, const struct cache_dir_spec *spec, const char *path)

@@ -33,9 +33,9 @@ struct gc {
 
 static uint64_t free_bytes(const struct store *s)
 {
-    struct statvfs fs;
+    uint64_t bytes;
 
-    return statvfs(store_dir(s), &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : UINT64_MAX;
+    return file_free_bytes(store_dir(s), &bytes) ? bytes : UINT64_MAX;
 }
 
 uint64_t store_usual_free(const struct store *s)
