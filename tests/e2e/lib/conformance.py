@@ -1,12 +1,11 @@
 """The small cases of conformance/: what one build changes, told whole. They share a state directory for each snapshotter,
 push nothing and start no other program than `prepare` and copyup, so that there can be hundreds."""
 import os
-import re
 import shutil
 import signal
 import subprocess
 
-from lib import case, changes, expect, image
+from lib import cached, case, changes, expect, image
 
 SECONDS = 60
 OUTPUTS = {"layout": "PLUGIN_OCI_LAYOUT_PATH", "archive": "PLUGIN_TAR_PATH"}
@@ -14,8 +13,6 @@ OUTPUTS = {"layout": "PLUGIN_OCI_LAYOUT_PATH", "archive": "PLUGIN_TAR_PATH"}
 CONTEXTS = {"overlay": ("overlay", "layout", 1000), "copy": ("copy", "archive", 1000),
             "root-overlay": ("overlay", "archive", 0), "root-copy": ("copy", "layout", 0)}
 USUAL = ["overlay", "copy"]
-EXECUTED = re.compile(r"^\[.*\d+/\d+\] .*  \d+\.\ds(  layer .*)?$", re.M)
-WITHOUT_CACHE = {"PLUGIN_SINGLE_SNAPSHOT", "PLUGIN_SQUASH"}
 
 
 class Case(case.Folder):
@@ -93,9 +90,7 @@ class Case(case.Folder):
         self.judge_end(code, stderr)
         if not self.bad:
             self.judge_image()
-        executed = EXECUTED.search(stdout)
-        if executed and not WITHOUT_CACHE & set(self.pairs("env")):
-            self.bad.append("a step is executed again: %s" % executed.group())
+        self.bad += cached.judge_executed(stdout, self)
         self.bad += left_in_state(state)
         self.bad = ["with a full cache: " + b for b in self.bad]
         shutil.rmtree(state)
