@@ -124,15 +124,14 @@ static void add_mirrors(const struct settings *s, struct strs *out)
         strs_add(out, s->registry_map.items[i]);
 }
 
-static struct err *make_registry(const struct settings *s, struct wire_net *n, const struct cancel *cancel)
+static struct err *make_registry(const struct settings *s, struct wire_net *n)
 {
     struct registry_opts o = { .http = n->http,
                                .auth = n->auth,
                                .insecure_pull = s->insecure_pull,
                                .no_mirror_fallback = s->no_mirror_fallback,
                                .more_pull_tries = more_tries(s->pull_retry),
-                               .more_push_tries = more_tries(s->push_retry),
-                               .cancel = cancel };
+                               .more_push_tries = more_tries(s->push_retry) };
 
     add_mirrors(s, &o.mirrors);
     strs_copy(&o.insecure, &s->insecure_registries);
@@ -150,7 +149,7 @@ struct err *wire_net(const struct settings *s, const struct cancel *cancel, stru
 
     TRY(make_http(s, cancel, &n->http));
     TRY(wire_auth(s, n->http, &n->auth));
-    TRY(make_registry(s, n, cancel));
+    TRY(make_registry(s, n));
     *ret = steal(&n);
     return NULL;
 }

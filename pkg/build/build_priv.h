@@ -87,10 +87,11 @@ struct gate {
 
 /* What the builds of all platforms share, and what comes of them. */
 struct product {
-    struct build_opts o;             /* with our own `cancel` and `sandbox`: see below */
+    struct build_opts o;             /* with our own `cancel`, `sandbox` and `registry`: see below */
     struct sandbox sandbox;          /* the one given, stopped by `stop` */
     struct cancel *outer;            /* the one given */
     struct cancel *stop;             /* that, or a stage failed */
+    struct registry *registry;       /* the one given; o.registry ends with `stop` */
     const struct plan *const *plans; /* borrowed */
     size_t n_plans;
     struct strs settings;       /* of keys */

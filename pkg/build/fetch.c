@@ -25,27 +25,12 @@ static struct err *write_again(void *ctx)
     return blob_writer_again(ctx);
 }
 
-/* A sink that ends when the build does: the registry goes on for others. */
-struct stoppable {
-    struct sink out;
-    const struct cancel *stop;
-};
-
-static struct err *add_unless_stopped(void *ctx, const void *p, size_t n)
-{
-    const struct stoppable *s = ctx;
-
-    TRY(cancel_check(s->stop));
-    return sink_write(&s->out, p, n);
-}
-
 static struct err *pull_to_store(struct build *b, const struct ref *repo, const struct descriptor *desc)
 {
     AUTO(blob_writer_free) struct blob_writer *w = NULL;
 
     TRY(blob_writer_new(b->o.store, &w));
-    struct stoppable out = { blob_writer_sink(w), b->o.cancel };
-    const struct blob_target to = { { add_unless_stopped, &out }, write_again, w };
+    const struct blob_target to = { blob_writer_sink(w), write_again, w };
     TRY(registry_pull_blob(b->o.registry, repo, desc, &to));
     TRY(blob_writer_commit(w, &desc->digest));
     note_pulled(b, desc);

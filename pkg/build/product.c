@@ -142,6 +142,9 @@ static void free_builds(struct product *p)
         p->builds[i] = NULL;
     }
     schedule_free(steal(&p->schedule));
+    if (p->o.registry != p->registry)
+        registry_free(p->o.registry);
+    p->o.registry = p->registry;
     cancel_free(steal(&p->stop));
     free(steal(&p->index_text));
 }
@@ -151,6 +154,7 @@ static struct err *new_builds(struct product *p)
 {
     struct err *e = cancel_new_below(p->outer, &p->stop);
 
+    p->o.registry = registry_with_cancel(p->registry, p->stop);
     p->sandbox.cancel = p->stop;
     p->o.cancel = p->stop;
     p->o.compress.cancel = p->stop;
@@ -200,6 +204,7 @@ static struct product *product_alloc(const struct build_opts *opts, const struct
 
     p->o = *opts;
     p->outer = opts->cancel;
+    p->registry = opts->registry;
     p->sandbox = *opts->sandbox;
     p->o.sandbox = &p->sandbox;
     p->plans = plans;

@@ -69,6 +69,7 @@ struct err *http_new(const struct http_opts *opts, struct http **ret)
     AUTO(http_free) struct http *h = xcalloc(1, sizeof(*h));
 
     pthread_once(&once, init_curl);
+    h->base = h;
     pthread_mutex_init(&h->lock, NULL);
     pthread_mutex_init(&h->share_lock, NULL);
     h->user_agent = xstrdup(opts->user_agent ? opts->user_agent : "copyup");
@@ -103,6 +104,10 @@ void http_free(struct http *h)
 {
     if (!h)
         return;
+    if (h->base != h) {
+        free(h);
+        return;
+    }
     while (h->idle) {
         struct worker *w = h->idle;
 
@@ -120,6 +125,15 @@ void http_free(struct http *h)
     free(h);
 }
 
+struct http *http_with_cancel(struct http *h, const struct cancel *cancel)
+{
+    struct http *view = xcalloc(1, sizeof(*view));
+
+    view->base = h->base;
+    view->cancel = cancel;
+    return view;
+}
+
 static char *copy_or_null(const char *s)
 {
     return s && *s ? xstrdup(s) : NULL;
@@ -133,9 +147,9 @@ void http_set_host(struct http *h, const char *host, const struct http_host_opts
     copy->opts.ca_file = copy_or_null(opts->ca_file);
     copy->opts.client_cert = copy_or_null(opts->client_cert);
     copy->opts.client_key = copy_or_null(opts->client_key);
-    pthread_mutex_lock(&h->lock);
-    map_set(h->hosts, host, copy);
-    pthread_mutex_unlock(&h->lock);
+    pthread_mutex_lock(&h->base->lock);
+    map_set(h->base->hosts, host, copy);
+    pthread_mutex_unlock(&h->base->lock);
 }
 
 /* ---- the pool ---- */
@@ -211,9 +225,9 @@ void http_set_cancel(struct http *h, const struct cancel *cancel)
     h->cancel = cancel;
 }
 
-struct err *http_pause(struct http *h, int attempt, const struct http_response *last)
+struct err *http_pause(const struct http *h, int attempt, const struct http_response *last)
 {
-    int64_t delay = (int64_t)h->retry_delay_ms << (attempt < 10 ? attempt : 10);
+    int64_t delay = (int64_t)h->base->retry_delay_ms << (attempt < 10 ? attempt : 10);
     int asked = asked_delay_ms(last);
     int64_t end;
 
@@ -283,8 +297,7 @@ static struct err *attempt(struct transfer *t, CURLcode *ret_code)
 
 static struct err *perform(struct transfer *t)
 {
-    struct http *h = t->h;
-    int retries = t->rq->no_retry ? 0 : h->retries + t->rq->more_retries;
+    int retries = t->rq->no_retry ? 0 : t->h->retries + t->rq->more_retries;
     uint64_t before = t->delivered;
 
     for (int n = 0;; n++) {
@@ -298,23 +311,23 @@ static struct err *perform(struct transfer *t)
         if (!again || n >= retries)
             return code == CURLE_OK ? NULL : transfer_error(t, code);
         t->fresh_dns = transfer_unreachable(code);
-        TRY(http_pause(h, n, &t->r));
+        TRY(http_pause(t->asked, n, &t->r));
     }
 }
 
 struct err *http_perform(struct http *h, const struct http_request *rq, struct http_response *ret)
 {
     AUTO_FREE char *origin = url_origin(rq->url);
-    struct transfer t = { .h = h, .rq = rq, .delivered = rq->resume_from };
+    struct transfer t = { .h = h->base, .asked = h, .rq = rq, .delivered = rq->resume_from };
 
     if (!origin) {
         AUTO_FREE char *where = http_redact(rq->url);
         return err_new(ERR_SETTING, "'%s' is not an http or https URL", where);
     }
     TRY(cancel_check(h->cancel));
-    t.worker = worker_take(h, origin);
+    t.worker = worker_take(t.h, origin);
     struct err *e = perform(&t);
-    worker_give(h, t.worker, steal(&origin));
+    worker_give(t.h, t.worker, steal(&origin));
     free(t.url);
     free(t.etag);
     err_free(t.error);

@@ -33,6 +33,9 @@ DEFINE_CLEANUP(struct http *, http_free);
 /* From now on another one stops requests, also those under way: for what may still be done after the first was raised.
  * It must outlive them. */
 void http_set_cancel(struct http *h, const struct cancel *cancel);
+/* The same client, with its connections and all that it knows, for requests that end when `cancel` is raised, and not
+ * when the client's own is; NULL: by themselves alone. h must outlive it. */
+struct http *http_with_cancel(struct http *h, const struct cancel *cancel);
 
 struct http_host_opts {
     bool skip_tls_verify;
@@ -88,7 +91,7 @@ static inline void http_response_release_auto(struct http_response *r)
 }
 /* Sleeps as long as before retry number `attempt` (0 = the first): exponential with jitter, or what Retry-After of
  * `last` says (may be NULL). For callers that repeat more than one request. Fails only when cancelled. */
-MUST_USE struct err *http_pause(struct http *h, int attempt, const struct http_response *last);
+MUST_USE struct err *http_pause(const struct http *h, int attempt, const struct http_response *last);
 /* The absolute URL of a Location header's value, seen from the URL that it came from. ERR_REGISTRY if it is none, if it
  * leads from https to http, or to another protocol. The caller frees. */
 MUST_USE struct err *http_resolve(const char *base, const char *location, char **ret_url);

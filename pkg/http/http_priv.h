@@ -24,6 +24,7 @@ struct host {
 };
 
 struct http {
+    struct http *base; /* itself; or the client that this is a view of, and then all but `cancel` is there */
     char *user_agent, *ca_file;
     int connect_timeout_ms, stall_timeout_ms, retries, retry_delay_ms;
     _Atomic(const struct cancel *) cancel;
@@ -39,6 +40,7 @@ struct http {
 /* One request with all its attempts. */
 struct transfer {
     struct http *h;
+    const struct http *asked; /* h, or a view of it: whose cancel ends the transfer */
     const struct http_request *rq;
     struct worker *worker;
     char *url;              /* of this exchange; owned */

@@ -408,9 +408,9 @@ static struct err *run(struct transfer *t, CURLcode *ret_code)
     int running = 1;
 
     for (;;) {
-        struct curl_waitfd extra = { cancel_fd(t->h->cancel), CURL_WAIT_POLLIN, 0 };
+        struct curl_waitfd extra = { cancel_fd(t->asked->cancel), CURL_WAIT_POLLIN, 0 };
 
-        TRY(cancel_check(t->h->cancel));
+        TRY(cancel_check(t->asked->cancel));
         if (curl_multi_perform(multi, &running) != CURLM_OK) {
             *ret_code = CURLE_FAILED_INIT;
             return NULL;

@@ -29,6 +29,7 @@ struct err *registry_new(const struct registry_opts *opts, struct registry **ret
 {
     struct registry *r = xcalloc(1, sizeof(*r));
 
+    r->base = r;
     r->http = opts->http;
     r->auth = opts->auth;
     strs_copy(&r->insecure, &opts->insecure);
@@ -45,10 +46,31 @@ struct err *registry_new(const struct registry_opts *opts, struct registry **ret
     return NULL;
 }
 
+struct registry *registry_with_cancel(struct registry *r, const struct cancel *cancel)
+{
+    struct registry *view = xcalloc(1, sizeof(*view));
+
+    view->base = r->base;
+    view->http = http_with_cancel(r->http, cancel);
+    view->auth = r->auth;
+    view->insecure = r->insecure; /* borrowed */
+    view->mirrors = r->mirrors;
+    view->insecure_pull = r->insecure_pull;
+    view->no_mirror_fallback = r->no_mirror_fallback;
+    view->more_pull_tries = r->more_pull_tries;
+    view->more_push_tries = r->more_push_tries;
+    return view;
+}
+
 void registry_free(struct registry *r)
 {
     if (!r)
         return;
+    if (r->base != r) {
+        http_free(r->http);
+        free(r);
+        return;
+    }
     strs_release(&r->insecure);
     strs_release(&r->mirrors);
     map_free(r->endpoints);
@@ -100,8 +122,14 @@ static bool is_loopback(const char *host)
     return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 || strncasecmp(host, "localhost", 9) == 0;
 }
 
-/* Does something there speak that? Servers of HTTPS answer to plain HTTP with 400 and a word about it. */
-static bool speaks(struct registry *r, const char *scheme, const char *domain)
+static bool is_stop(const struct err *e)
+{
+    return err_kind(e) == ERR_TERMINATED || err_kind(e) == ERR_TIMEOUT;
+}
+
+/* Does something there speak that? Servers of HTTPS answer to plain HTTP with 400 and a word about it. *ret_stopped: it
+ * could not be asked. */
+static bool speaks(struct registry *r, const char *scheme, const char *domain, bool *ret_stopped)
 {
     AUTO_FREE char *url = xasprintf("%s://%s/v2/", scheme, domain);
     AUTO(http_response_release) struct http_response a = { 0 };
@@ -114,19 +142,20 @@ static bool speaks(struct registry *r, const char *scheme, const char *domain)
     struct err *e = http_perform(r->http, &rq, &a);
     bool answered = !e;
 
+    *ret_stopped |= e && is_stop(e);
     err_free(e);
     return answered && !(a.status == 400 && a.body.len && memmem(a.body.data, a.body.len, "HTTPS", 5));
 }
 
 /* As kaniko has it: HTTPS if it is there, else HTTP; the other way round on loopback, where a test's server without TLS
  * could wait for ever for the end of what it takes for a request. */
-static const char *find_scheme(struct registry *r, const char *domain)
+static const char *find_scheme(struct registry *r, const char *domain, bool *ret_stopped)
 {
     const char *first = is_loopback(domain) ? "http" : "https", *second = is_loopback(domain) ? "https" : "http";
 
-    if (speaks(r, first, domain))
+    if (speaks(r, first, domain, ret_stopped))
         return first;
-    if (speaks(r, second, domain))
+    if (speaks(r, second, domain, ret_stopped))
         return second;
     return "http"; /* the request that follows says what is wrong */
 }
@@ -134,16 +163,19 @@ static const char *find_scheme(struct registry *r, const char *domain)
 /* What was found out is kept for the next time. */
 static const char *scheme_of(struct registry *r, const char *known, const char *domain, bool for_pull)
 {
+    bool stopped = false;
+
     if (!may_be_plain(r, known, domain, for_pull))
         return "https";
-    pthread_mutex_lock(&r->probe_lock);
-    const char *scheme = map_get(r->schemes, domain);
+    pthread_mutex_lock(&r->base->probe_lock);
+    const char *scheme = map_get(r->base->schemes, domain);
     if (!scheme) {
-        scheme = find_scheme(r, domain);
+        scheme = find_scheme(r, domain, &stopped);
         log_debug("registry", "%s: %s", domain, scheme);
-        map_set(r->schemes, domain, (void *)(uintptr_t)scheme);
+        if (!stopped)
+            map_set(r->base->schemes, domain, (void *)(uintptr_t)scheme);
     }
-    pthread_mutex_unlock(&r->probe_lock);
+    pthread_mutex_unlock(&r->base->probe_lock);
     return scheme;
 }
 
@@ -169,13 +201,13 @@ struct endpoint *registry_endpoint(struct registry *r, const char *domain, bool 
     AUTO_FREE char *base =
         xasprintf("%s://%s", scheme_of(r, known, domain, for_pull), hub ? "registry-1.docker.io" : host);
 
-    pthread_mutex_lock(&r->lock);
-    struct endpoint *ep = map_get(r->endpoints, base);
+    pthread_mutex_lock(&r->base->lock);
+    struct endpoint *ep = map_get(r->base->endpoints, base);
     if (!ep) {
         ep = endpoint_new(base, host);
-        map_set(r->endpoints, base, ep);
+        map_set(r->base->endpoints, base, ep);
     }
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->base->lock);
     return ep;
 }
 
@@ -311,7 +343,7 @@ static struct err *try_anonymously(struct call *c, struct http_response *refusal
         return NULL;
     }
     (void)token_set_anonymous(c->ep, c->scope, false);
-    if (e && err_kind(e) != ERR_TERMINATED && err_kind(e) != ERR_TIMEOUT) {
+    if (e && !is_stop(e)) {
         err_free(e); /* what our credentials got is to be shown */
         e = NULL;
     }

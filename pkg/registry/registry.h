@@ -21,11 +21,13 @@ struct registry_opts {
     struct strs mirrors;  /* "HOST=[http[s]://]MIRROR[/PREFIX]": tried in order before HOST ("docker.io") */
     bool no_mirror_fallback;
     int more_pull_tries, more_push_tries; /* beside what http and we do anyway */
-    const struct cancel *cancel;
 };
 
 struct registry;
 MUST_USE struct err *registry_new(const struct registry_opts *opts, struct registry **ret);
+/* The same registry, with its tokens, for requests that end when `cancel` is raised, and not when http's own is; NULL:
+ * by themselves alone. (The exchange of Azure's credentials is auth's, and ends with http's.) r must outlive it. */
+struct registry *registry_with_cancel(struct registry *r, const struct cancel *cancel);
 void registry_free(struct registry *r);
 DEFINE_CLEANUP(struct registry *, registry_free);
 

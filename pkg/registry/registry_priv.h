@@ -23,6 +23,8 @@ struct endpoint {
 };
 
 struct registry {
+    struct registry *base; /* itself; or what this is a view of, with an http of its own: what follows `auth` is
+                              borrowed from there, from `lock` on it is not there */
     struct http *http;
     struct auth *auth;
     struct strs insecure, mirrors;

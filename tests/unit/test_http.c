@@ -434,6 +434,38 @@ static void test_cancel(void **state)
     }
 }
 
+/* What ends with a cancel of its own ends alone, and what has none does not end with the client's. */
+static void test_own_cancel(void **state)
+{
+    struct raiser r = { NULL };
+    struct http_response a = { 0 };
+    struct cancel *all = NULL;
+    pthread_t t;
+
+    (void)state;
+    no_error(cancel_new(&r.cancel));
+    no_error(cancel_new(&all));
+    AUTO_FREE char *url = url_of(fix.port, "/data/100000");
+    struct http *h = client((struct http_opts){ .retries = -1, .cancel = all });
+    struct http *part = http_with_cancel(h, r.cancel), *alone = http_with_cancel(h, NULL);
+    const struct http_request rq = { .method = "GET", .url = url, .body_fd = -1 };
+    fixture_set(&fix, "{'rules':[{'match':'.','stall':1000}]}");
+    pthread_create(&t, NULL, raise_soon, &r);
+    expect_error(http_perform(part, &rq, &a), ERR_TERMINATED, "told to stop");
+    pthread_join(t, NULL);
+    no_error(http_perform(h, &rq, &a));
+    http_response_release(&a);
+    cancel_raise(all, CANCEL_SIGNAL);
+    expect_error(http_perform(h, &rq, &a), ERR_TERMINATED, "told to stop");
+    no_error(http_perform(alone, &rq, &a));
+    http_response_release(&a);
+    http_free(part);
+    http_free(alone);
+    http_free(h);
+    cancel_free(r.cancel);
+    cancel_free(all);
+}
+
 static void test_stall(void **state)
 {
     AUTO(http_free)
@@ -637,13 +669,13 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_redact), cmocka_unit_test(test_escape),      cmocka_unit_test(test_resolve),
-        cmocka_unit_test(test_get),    cmocka_unit_test(test_retries),     cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_resume), cmocka_unit_test(test_resume_from), cmocka_unit_test(test_redirects),
-        cmocka_unit_test(test_bounds), cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_stall),       cmocka_unit_test(test_unreachable),
-        cmocka_unit_test(test_tls),    cmocka_unit_test(test_proxy),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_echoes),
+        cmocka_unit_test(test_redact),      cmocka_unit_test(test_escape),      cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_get),         cmocka_unit_test(test_retries),     cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_resume),      cmocka_unit_test(test_resume_from), cmocka_unit_test(test_redirects),
+        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
+        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_own_cancel),  cmocka_unit_test(test_stall),
+        cmocka_unit_test(test_unreachable), cmocka_unit_test(test_tls),         cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_threads),     cmocka_unit_test(test_echoes),
     };
 
     return cmocka_run_group_tests_name("http", tests, start, stop);

@@ -169,6 +169,19 @@ def breaks(suite):
         ranges = [e["range"] for e in world.log if e["range"] and "blob.core" in e["host"]]
         return ([] if n < 36 * MB else ["%d bytes were received" % n]) + ([] if len(ranges) == 2 else ["ranges: %s" % ranges])
 
+    def stalled(world):
+        other = world.registries["other.azurecr.io"]
+        other.roles[CLIENT] = {"*": READER}
+        images.small(world, other.host, "base/tools")
+        suite.stalled = images.small(world, other.host, "base/large", (2 * MB,))[0][7:]
+        world.rules.append({"match": "blob.core.*" + suite.stalled, "stall": 1000, "seconds": 200, "times": -1})
+
+    def had_begun(world, result):
+        return [] if any(suite.stalled in e["path"] and "blob.core" in e["host"] for e in world.log) else ["the download had not begun"]
+
+    judge(suite, "break: a download that stands still ends when another part of the build fails", with_secret(stalled, COPYUP_STALL_TIMEOUT="600"), 65,
+          ["/none"], dockerfile="FROM scratch AS bad\nCOPY --from=other.azurecr.io/base/tools /none /x\n"
+          "FROM scratch\nCOPY --from=other.azurecr.io/base/large /layer0 /x\nCOPY --from=bad /x /y\n", check=had_begun)
     judge(suite, "break: a download goes on", with_secret(base), dockerfile="FROM scratch\nCOPY --from=other.azurecr.io/base/large /layer0 /x\n", check=received)
 
 
