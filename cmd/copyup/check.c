@@ -182,6 +182,7 @@ static void look_at_sandbox(const struct sandbox *sb, struct check_inside *in)
     in->entered = true;
     in->can_run = sb->can_run;
     in->fresh_proc = sb->fresh_proc;
+    in->scoped = sb->scoped;
     in->recorded = sb->owners == OWNER_RECORDED;
     in->n_ids = sb->n_ids;
     copy_text(in->rung, sizeof(in->rung), sb->rung);

@@ -21,7 +21,7 @@ struct check_pod {
 struct check_inside {
     bool entered, opened; /* the sandbox was entered; the state directory and its snapshotter work */
     char rung[16], describe[2048], state_dir[4096], snapshots[2048];
-    bool can_run, fresh_proc, recorded;
+    bool can_run, fresh_proc, scoped, recorded;
     uint32_t n_ids;
     uint64_t free_bytes, free_inodes; /* of the state directory's file system */
 };

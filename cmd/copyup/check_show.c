@@ -48,6 +48,11 @@ size_t check_lacks(const struct check_report *r, struct check_lack out[CHECK_LAC
         };
     if (in->can_run && !in->fresh_proc)
         out[n++] = (struct check_lack){ "no /proc and no pid namespace of a RUN's own", YAML_PROC };
+    if (in->can_run && !in->fresh_proc && !in->scoped)
+        out[n++] = (struct check_lack){
+            "no Landlock scopes (Linux 6.12): a supervisor, not the kernel, refuses a RUN signals to other processes",
+            NULL
+        };
     if (in->opened && strncmp(in->snapshots, "overlay", strlen("overlay")) != 0)
         out[n++] = (struct check_lack){ "no overlayfs: every step searches the whole root for what it changed", NULL };
     if (in->opened && in->free_bytes < LOW_DISK_BYTES)
@@ -89,6 +94,14 @@ static void show_trials(FILE *out, const struct check_report *r)
     }
 }
 
+/* What keeps a RUN from signalling other processes than its own; NULL: there is no RUN. */
+static const char *signals_wall(const struct check_inside *in)
+{
+    if (!in->can_run)
+        return NULL;
+    return in->fresh_proc ? "pid namespace" : in->scoped ? "Landlock" : "supervisor";
+}
+
 static void show_sandbox(FILE *out, const struct check_report *r)
 {
     const struct check_inside *in = r->inside;
@@ -102,6 +115,8 @@ static void show_sandbox(FILE *out, const struct check_report *r)
                 !in->can_run     ? "no"
                 : in->fresh_proc ? "its own"
                                  : "the pod's");
+        if (in->can_run)
+            fprintf(out, "  signals of a RUN are kept to its own processes by: %s\n", signals_wall(in));
     } else {
         fprintf(out, "sandbox: none works\n");
     }
@@ -253,6 +268,7 @@ static void put_inside(struct json_writer *w, const struct check_inside *in)
     put_text(w, "sandbox", in->entered ? in->rung : NULL);
     put_bool(w, "canRun", in->can_run);
     put_bool(w, "ownProc", in->can_run && in->fresh_proc);
+    put_text(w, "signals", signals_wall(in));
     put_text(w, "owners", in->recorded ? "recorded" : "real");
     put_number(w, "ids", in->n_ids);
     put_text(w, "snapshots", in->opened ? in->snapshots : NULL);

@@ -4,6 +4,7 @@
 #include "sandbox/caps_priv.h"
 #include "sandbox/idmap_priv.h"
 #include "sandbox/record_priv.h"
+#include "sandbox/scope_priv.h"
 #include "sys/file.h"
 
 #include <fcntl.h>
@@ -150,6 +151,13 @@ static struct err *nest(const struct orders *o, int proc_fd)
     return o->n_ids == 1 ? nest_single(proc_fd) : nest_range(proc_fd);
 }
 
+/* The walls that the kernel gives. */
+static struct err *part_from_others(const struct orders *o, int proc_fd)
+{
+    TRY(nest(o, proc_fd));
+    return o->scoped ? scope_enter() : NULL;
+}
+
 static struct err *become_user(const struct orders *o)
 {
     if (setresuid(o->uid, o->uid, o->uid) < 0)
@@ -175,7 +183,7 @@ struct err *confine_self(const struct orders *o, int proc_fd, int recorder_fd)
 {
     set_limits(proc_fd);
     umask(022);
-    TRY(nest(o, proc_fd));
+    TRY(part_from_others(o, proc_fd));
     if (o->n_ids > 1)
         TRY(set_groups(o));
     TRY(caps_bound(caps_docker_default()));

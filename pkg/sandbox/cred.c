@@ -421,6 +421,11 @@ bool cred_may_trace(const struct cred *c, const struct cred *target)
                                            !(target->caps.permitted & ~c->caps.permitted));
 }
 
+bool cred_may_limit(const struct cred *c, const struct cred *target)
+{
+    return cred_has(c, CAP_SYS_RESOURCE) || (all_are(&target->uid, c->uid.real) && all_are(&target->gid, c->gid.real));
+}
+
 /* ---- permissions of files ---- */
 
 bool cred_may(const struct cred *c, const struct cred_file *f, int want)

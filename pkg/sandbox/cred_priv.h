@@ -79,6 +79,8 @@ int cred_exec(struct cred *c, const struct cred_program *p);
 bool cred_may_signal(const struct cred *c, const struct cred *target);
 /* May it trace it, and read and write its memory? */
 bool cred_may_trace(const struct cred *c, const struct cred *target);
+/* May it change its limits (prlimit(2))? */
+bool cred_may_limit(const struct cred *c, const struct cred *target);
 
 /* ---- permissions of files ---- */
 

@@ -129,13 +129,15 @@ static int add_argument_rules(scmp_filter_ctx ctx)
     return rc;
 }
 
-/* ---- the wall where the command shares our pid namespace: it must not end the builder, not even by "kill -9 -1" ----
- */
+/* ---- the wall where the command shares our pid namespace and the kernel does not scope its signals ----
+ * What it asks of a process that is not its own is the supervisor's to refuse (record_stranger.c). Here is what no
+ * supervisor is needed for: the processes that are known beforehand, and what hides the process in memory. */
 
 static int refuse_pid(scmp_filter_ctx ctx, int32_t pid)
 {
-    static const char *const calls[] = { "kill",       "tkill",    "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
-                                         "pidfd_open", "prlimit64" };
+    static const char *const calls[] = {
+        "kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open"
+    };
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < sizeof(calls) / sizeof(calls[0]); i++)
@@ -178,8 +180,6 @@ static int add_wall(scmp_filter_ctx ctx, const struct orders *o)
 
     if (rc == 0)
         rc = refuse_hidden_owners(ctx);
-    if (rc == 0)
-        rc = refuse_pid(ctx, -1);
     for (size_t i = 0; rc == 0 && i < o->protect.n; i++) {
         int32_t pid = (int32_t)o->protect.items[i];
 
@@ -201,6 +201,8 @@ static int add_row(scmp_filter_ctx ctx, const struct record_row *row)
 
     if (nr == __NR_SCMP_ERROR)
         return 0;
+    if (row->when.other)
+        return seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, nr, 1, SCMP_CMP(row->when.arg, SCMP_CMP_NE, row->when.value));
     if (!row->when.mask)
         return seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, nr, 0);
     return seccomp_rule_add(
@@ -208,14 +210,14 @@ static int add_row(scmp_filter_ctx ctx, const struct record_row *row)
         SCMP_CMP(row->when.arg, SCMP_CMP_MASKED_EQ, (uint64_t)row->when.mask, (uint64_t)row->when.value));
 }
 
-static int add_record(scmp_filter_ctx ctx, enum record_level level)
+static int add_record(scmp_filter_ctx ctx, const struct orders *o)
 {
     size_t n;
     const struct record_row *rows = record_rows(&n);
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < n; i++)
-        if (rows[i].levels & (1U << level)) {
+        if (record_applies(&rows[i], o)) {
             rc = add_row(ctx, &rows[i]);
             rc = rc == -EEXIST ? 0 : rc;
         }
@@ -322,7 +324,7 @@ static int build_wall(scmp_filter_ctx ctx, const struct orders *o)
         rc = add_list(ctx, SCMP_ACT_ERRNO(EPERM), refused, sizeof(refused) / sizeof(refused[0]));
     if (rc == 0)
         rc = add_argument_rules(ctx);
-    if (rc == 0 && !o->fresh_proc)
+    if (rc == 0 && !o->fresh_proc && !o->scoped)
         rc = add_wall(ctx, o);
     return rc == 0 ? seccomp_load(ctx) : rc;
 }
@@ -342,7 +344,7 @@ static struct err *load_record(const struct orders *o, int recorder_fd)
     int rc = ctx ? prepare_filter(ctx) : -ENOMEM;
 
     if (rc == 0)
-        rc = add_record(ctx, o->record);
+        rc = add_record(ctx, o);
     struct err *e =
         rc < 0 ? err_sys(-rc, "cannot make the filter of supervised calls") : load_with_listener(ctx, recorder_fd);
     seccomp_release(ctx);

@@ -57,6 +57,7 @@ void orders_encode(const struct orders *o, struct buf *out)
     }
     put_numbers(out, o->protect.items, o->protect.n);
     put_u32(out, o->fresh_proc);
+    put_u32(out, o->scoped);
     put_u32(out, o->no_network);
     put_u32(out, o->n_ids);
     put_u32(out, o->record);
@@ -164,6 +165,7 @@ struct err *orders_decode(const void *data, size_t len, struct orders *ret_order
     for (uint32_t n = get_count(&c); n > 0; n--)
         vec_push(&o.protect, get_u32(&c));
     o.fresh_proc = get_u32(&c) != 0;
+    o.scoped = get_u32(&c) != 0;
     o.no_network = get_u32(&c) != 0;
     o.n_ids = get_u32(&c);
     o.record = (enum record_level)get_u32(&c);

@@ -41,6 +41,7 @@ struct orders {
     VEC(struct order_mount) mounts;
     VEC(uint32_t) protect; /* pids that the command must not signal where it shares our pid namespace */
     bool fresh_proc;       /* an own pid namespace with an own /proc */
+    bool scoped;           /* a Landlock domain (scope_priv.h) */
     bool no_network;
     uint32_t n_ids; /* mapped in our namespace */
     enum record_level record;

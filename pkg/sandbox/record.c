@@ -86,7 +86,7 @@ struct err *record_attach(int socket_fd, int listener_fd, int root_fd)
 
 /* ---- one call ---- */
 
-static void learn_numbers(struct numbers *n, enum record_level level)
+static void learn_numbers(struct numbers *n, const struct orders *o)
 {
     const uint32_t arch[2] = { seccomp_arch_native(), filter_arch_32() };
     size_t n_rows;
@@ -96,7 +96,7 @@ static void learn_numbers(struct numbers *n, enum record_level level)
         for (size_t i = 0; arch[abi] && i < n_rows; i++) {
             int nr = seccomp_syscall_resolve_name_arch(arch[abi], rows[i].name);
 
-            if (nr >= 0 && nr < CALLS_MAX && (rows[i].levels & (1U << level)) && !n->rows[abi][nr])
+            if (nr >= 0 && nr < CALLS_MAX && record_applies(&rows[i], o) && !n->rows[abi][nr])
                 n->rows[abi][nr] = &rows[i];
         }
 }
@@ -243,13 +243,18 @@ static bool attach(struct recorder *r, int socket_fd)
 static _Noreturn void supervise(const struct orders *o, int proc_fd, int socket_fd)
 {
     struct recorder r = {
-        .level = o->record, .proc_fd = proc_fd, .listener_fd = -1, .root_fd = -1, .fresh_proc = o->fresh_proc
+        .level = o->record,
+        .proc_fd = proc_fd,
+        .listener_fd = -1,
+        .root_fd = -1,
+        .fresh_proc = o->fresh_proc,
+        .scoped = o->scoped,
     };
     struct numbers *numbers = xcalloc(1, sizeof(*numbers));
 
     if (!settle())
         _exit(1);
-    learn_numbers(numbers, r.level);
+    learn_numbers(numbers, o);
     begin_credentials(&r, o);
     record_files_init(&r);
     record_open_devices(&r);

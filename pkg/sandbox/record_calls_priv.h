@@ -88,10 +88,32 @@ struct answer record_unlink(struct call *c);
 /* record_process.c. In row->fixed: what the argument at `rest` is, beside the number of a process. */
 #define PROCESS_BY_PIDFD   0x10000000U
 #define PROCESS_OR_GROUP   0x20000000U /* 0 and below: several, as kill(2) has it */
-#define PROCESS_AND_THREAD 0x40000000U /* a thread's number comes after it */
+#define PROCESS_THREAD     0x04000000U /* the signal is for one thread */
+#define PROCESS_AND_THREAD 0x40000000U /* whose number comes after the process'; without it, stands in its place */
+#define PROCESS_WITH_INFO  0x02000000U /* last comes what is sent along */
 struct answer record_signal(struct call *c);
 /* ptrace(2) at its begin, process_vm_readv(2), pidfd_getfd(2)... */
 struct answer record_look_into(struct call *c);
+
+/* record_stranger.c: where a RUN shares the numbers of processes with others, each has a user namespace of its own, by
+ * which its processes are known. To the kernel they are all one user's. */
+enum whose { WHOSE_CALLERS, WHOSE_RUNS, WHOSE_STRANGERS, WHOSE_NOBODYS };
+/* Whose is the process, or thread, of this number? CALLERS: it is its own number or its process', which is nobody
+ * else's while it waits for us. RUNS: *ret_fd is a directory of /proc that stands for it, whoever gets the number next.
+ */
+enum whose record_whose(struct call *c, pid_t pid, int *ret_fd);
+/* Is it one of this RUN, what a directory of /proc stands for? */
+bool record_is_runs(struct call *c, int fd);
+/* Is it ours to keep the RUN's signals apart? */
+static inline bool record_is_unscoped(const struct call *c)
+{
+    return !c->r->fresh_proc && !c->r->scoped;
+}
+struct answer record_prlimit(struct call *c);
+struct answer record_schedule(struct call *c);
+/* setpriority(2) and, with the first number of its kinds in row->fixed, ioprio_set(2). */
+struct answer record_priority(struct call *c);
+struct answer record_file_owner(struct call *c); /* fcntl(2), F_SETOWN */
 
 /* record_exec.c */
 struct answer record_exec(struct call *c);

@@ -56,6 +56,11 @@ typedef struct answer (*record_fn)(struct call *c);
 #define AT_ROOT    (1U << RECORD_ROOT)
 #define AT_USER    (1U << RECORD_USER)
 #define AT_BOTH    (AT_ROOT | AT_USER)
+#define AT_ALL     (AT_DEVICES | AT_BOTH)
+/* only where the RUN shares the numbers of processes with others; and only where the kernel does not scope its signals
+ */
+#define IF_SHARED   (1U << 30)
+#define IF_UNSCOPED (1U << 31)
 
 /* One supervised system call. The numbers are those of its arguments. */
 struct record_row {
@@ -64,16 +69,19 @@ struct record_row {
     int dir, path, flags; /* of the file it is about: descriptor, path, AT_* flags; NO_ARG = it has none */
     int rest;             /* the first one after those */
     uint32_t fixed;       /* AT_* flags of a call without that argument; what fn wants to know */
-    uint32_t levels;      /* AT_*: of which RUNs */
+    uint32_t levels;      /* AT_*, IF_*: of which RUNs */
     bool ids16;           /* ids of 32-bit callers have 16 bits */
-    /* handed over only if (argument & mask) == value; mask 0: always */
+    /* handed over only if (argument & mask) == value; mask 0: always; `other`: only if the argument is not value */
     struct {
         uint8_t arg;
         uint32_t mask, value;
+        bool other;
     } when;
 };
 #define NULL_PATH 0x08000000U /* in `fixed`: a null pointer stands for the descriptor itself */
 const struct record_row *record_rows(size_t *ret_n);
+/* Is the row one of this RUN's? */
+bool record_applies(const struct record_row *row, const struct orders *o);
 
 /* ---- one call ---- */
 
@@ -143,6 +151,8 @@ long task_own_number(const struct call *c, const char *name);
 bool task_read_text(int proc_fd, const char *path, char *out, size_t size);
 /* Who the kernel takes it for, where that is the truth. */
 bool task_real_cred(const struct call *c, struct cred *ret);
+/* The same of any process in a /proc: ids and effective capabilities only. */
+bool task_real_cred_of(int proc_fd, pid_t pid, struct cred *ret);
 /* Tells one program in a process from the next (execve). */
 uint64_t task_program(const struct recorder *r, pid_t tid);
 /* The marks. A mark is a number that the kernel hands down over fork, clone and execve; 0 is "as the RUN began". */
@@ -269,7 +279,13 @@ struct pending {
 struct recorder {
     enum record_level level;
     int proc_fd, listener_fd, root_fd;
-    bool fresh_proc;  /* the RUN has a pid namespace of its own */
+    bool fresh_proc; /* the RUN has a pid namespace of its own */
+    bool scoped;     /* the kernel keeps its signals apart */
+    struct {
+        bool known;
+        dev_t dev;
+        ino_t ino;
+    } namespace;      /* of users: the RUN's, where it has one of its own */
     bool elsewhere;   /* our root directory is not the RUN's for now */
     bool all_initial; /* no process has a mark yet */
     bool no_pidfds;   /* the pod refuses pidfd_getfd(2) */

@@ -10,20 +10,27 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#define NOFOLLOW AT_SYMLINK_NOFOLLOW
+#define NOFOLLOW       AT_SYMLINK_NOFOLLOW
+#define IOPRIO_PROCESS 1 /* linux/ioprio.h */
 #define ALWAYS                                                                                                         \
     {                                                                                                                  \
-        0, 0, 0                                                                                                        \
+        0, 0, 0, false                                                                                                 \
     }
 /* clang-format off */
 #define NONE     NO_ARG, NO_ARG, NO_ARG, 0
-#define LOW(arg, value) { arg, UINT32_MAX, value }
+#define LOW(arg, value) { arg, UINT32_MAX, value, false }
+#define NOT(arg, value) { arg, 0, value, true }
 
 #define IDS(name, fn) \
     { name, fn, NONE, 0, AT_BOTH, true, ALWAYS }, { name "32", fn, NONE, 0, AT_BOTH, false, ALWAYS }
 #define ONE(name, fn) { name, fn, NONE, 0, AT_BOTH, false, ALWAYS }
 /* The number of a process stands at `rest`. */
 #define PROCESS(name, fn, rest, fixed) { name, fn, NO_ARG, NO_ARG, NO_ARG, rest, fixed, AT_BOTH, false, ALWAYS }
+#define SIGNAL(name, fixed) \
+    PROCESS(name, record_signal, 0, fixed), \
+    { name, record_signal, NO_ARG, NO_ARG, NO_ARG, 0, fixed, AT_DEVICES | IF_UNSCOPED, false, ALWAYS }
+#define SHARED(name, fn, fixed, arg, value) { name, fn, NONE, fixed, AT_ALL | IF_SHARED, false, NOT(arg, value) }
+#define OWNER(name) { name, record_file_owner, NONE, 0, AT_ALL | IF_UNSCOPED, false, LOW(1, F_SETOWN) }
 #define TRACE(request) { "ptrace", record_look_into, NO_ARG, NO_ARG, NO_ARG, 1, 0, AT_BOTH, false, LOW(0, request) }
 #define PRCTL(option) { "prctl", record_prctl, NONE, 0, AT_BOTH, false, LOW(0, option) }
 /* A path alone, and with a descriptor before it. */
@@ -34,8 +41,8 @@
 /* mknod(2): devices concern every sandbox, the rest those that record owners. */
 #define NODES(name, dir, path, mode) \
     { name, record_mknod, dir, path, NO_ARG, mode, 0, AT_BOTH, false, ALWAYS }, \
-    { name, record_mknod, dir, path, NO_ARG, mode, 0, AT_DEVICES, false, { mode, S_IFMT, S_IFCHR } }, \
-    { name, record_mknod, dir, path, NO_ARG, mode, 0, AT_DEVICES, false, { mode, S_IFMT, S_IFBLK } }
+    { name, record_mknod, dir, path, NO_ARG, mode, 0, AT_DEVICES, false, { mode, S_IFMT, S_IFCHR, false } }, \
+    { name, record_mknod, dir, path, NO_ARG, mode, 0, AT_DEVICES, false, { mode, S_IFMT, S_IFBLK, false } }
 
 static const struct record_row rows[] = {
     /* who am I, and who am I to be */
@@ -52,7 +59,7 @@ static const struct record_row rows[] = {
     { "getrlimit", record_limit_queues, NONE, LIMIT_CALL_GET, AT_BOTH, false, LOW(0, RLIMIT_MSGQUEUE) },
     { "ugetrlimit", record_limit_queues, NONE, LIMIT_CALL_GET, AT_BOTH, false, LOW(0, RLIMIT_MSGQUEUE) },
     { "setrlimit", record_limit_queues, NONE, LIMIT_CALL_SET, AT_BOTH, false, LOW(0, RLIMIT_MSGQUEUE) },
-    { "prlimit64", record_limit_queues, NONE, LIMIT_CALL_PRLIMIT, AT_BOTH, false, LOW(1, RLIMIT_MSGQUEUE) },
+    { "prlimit64", record_prlimit, NONE, LIMIT_CALL_PRLIMIT, AT_BOTH, false, LOW(1, RLIMIT_MSGQUEUE) },
 
     /* what is this file's owner */
     { "stat", record_stat, NO_ARG, 0, NO_ARG, 1, STAT_OLD, AT_BOTH, false, ALWAYS },
@@ -107,19 +114,33 @@ static const struct record_row rows[] = {
     AT("unlinkat", record_unlink, 2, 3, 0, AT_BOTH),
 
     /* other processes */
-    PROCESS("kill", record_signal, 0, PROCESS_OR_GROUP), PROCESS("tkill", record_signal, 0, 0),
-    PROCESS("tgkill", record_signal, 0, PROCESS_AND_THREAD), PROCESS("rt_sigqueueinfo", record_signal, 0, 0),
-    PROCESS("rt_tgsigqueueinfo", record_signal, 0, PROCESS_AND_THREAD),
+    SIGNAL("kill", PROCESS_OR_GROUP), SIGNAL("tkill", PROCESS_THREAD),
+    SIGNAL("tgkill", PROCESS_THREAD | PROCESS_AND_THREAD), SIGNAL("rt_sigqueueinfo", PROCESS_WITH_INFO),
+    SIGNAL("rt_tgsigqueueinfo", PROCESS_THREAD | PROCESS_AND_THREAD | PROCESS_WITH_INFO),
     PROCESS("pidfd_send_signal", record_signal, 0, PROCESS_BY_PIDFD),
     TRACE(PTRACE_ATTACH), TRACE(PTRACE_SEIZE),
     PROCESS("process_vm_readv", record_look_into, 0, 0), PROCESS("process_vm_writev", record_look_into, 0, 0),
     PROCESS("pidfd_getfd", record_look_into, 0, PROCESS_BY_PIDFD),
+    SHARED("prlimit64", record_prlimit, LIMIT_CALL_PRLIMIT, 0, 0),
+    SHARED("sched_setaffinity", record_schedule, 0, 0, 0), SHARED("sched_setscheduler", record_schedule, 0, 0, 0),
+    SHARED("sched_setparam", record_schedule, 0, 0, 0), SHARED("sched_setattr", record_schedule, 0, 0, 0),
+    SHARED("setpriority", record_priority, PRIO_PROCESS, 0, PRIO_PROCESS),
+    SHARED("setpriority", record_priority, PRIO_PROCESS, 1, 0),
+    SHARED("ioprio_set", record_priority, IOPRIO_PROCESS, 0, IOPRIO_PROCESS),
+    SHARED("ioprio_set", record_priority, IOPRIO_PROCESS, 1, 0),
+    OWNER("fcntl"), OWNER("fcntl64"),
 
     /* programs and roots */
     PATH("execve", record_exec, 0, AT_BOTH), AT("execveat", record_exec, 4, 2, 0, AT_BOTH),
     ONE("chroot", record_chroot),
 };
 /* clang-format on */
+
+bool record_applies(const struct record_row *row, const struct orders *o)
+{
+    return (row->levels & (1U << o->record)) && (!(row->levels & (IF_SHARED | IF_UNSCOPED)) || !o->fresh_proc) &&
+           (!(row->levels & IF_UNSCOPED) || !o->scoped);
+}
 
 const struct record_row *record_rows(size_t *ret_n)
 {

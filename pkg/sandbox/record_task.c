@@ -177,17 +177,21 @@ static bool read_ids(const char *status, const char *name, struct cred_ids *ret)
                           &ret->file) == 4;
 }
 
-bool task_real_cred(const struct call *c, struct cred *ret)
+bool task_real_cred_of(int proc_fd, pid_t pid, struct cred *ret)
 {
     char text[PAGE_BYTES];
-    const char *caps =
-        read_proc(c->r->proc_fd, c->tid, "status", text, sizeof(text)) ? strstr(text, "\nCapEff:") : NULL;
+    const char *caps = read_proc(proc_fd, pid, "status", text, sizeof(text)) ? strstr(text, "\nCapEff:") : NULL;
 
     *ret = (struct cred){ 0 };
     if (!caps || !read_ids(text, "\nUid:", &ret->uid) || !read_ids(text, "\nGid:", &ret->gid))
         return false;
     ret->caps.effective = strtoull(caps + strlen("\nCapEff:"), NULL, 16);
     return true;
+}
+
+bool task_real_cred(const struct call *c, struct cred *ret)
+{
+    return task_real_cred_of(c->r->proc_fd, c->tid, ret);
 }
 
 /* The start of its stack, which is another one in each program (field 28 of /proc/PID/stat). */

@@ -61,6 +61,7 @@ static void fill_orders(const struct sandbox *sb, const struct run_spec *spec, s
         .uid = spec->user.uid,
         .gid = spec->user.gid,
         .fresh_proc = sb->fresh_proc,
+        .scoped = sb->scoped,
         .no_network = spec->network == RUN_NETWORK_NONE,
         .n_ids = sb->n_ids,
         .record = record_level(sb, spec),

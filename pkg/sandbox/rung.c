@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "sandbox/caps_priv.h"
+#include "sandbox/scope_priv.h"
 #include "sandbox/subid_priv.h"
 #include "sys/file.h"
 
@@ -362,22 +363,36 @@ static struct err *try_mounts(void)
     return NULL;
 }
 
+/* What a trial found beside its error: 'y' or 'n' each. */
+struct found {
+    char fresh, scoped;
+};
+
+static bool can_scope(void)
+{
+    struct err *e = scope_enter();
+
+    err_free(e);
+    return !e;
+}
+
 static _Noreturn void trial_main(const struct rung_plan *plan, int fd)
 {
     struct err *e = rung_enter(plan, fd);
-    char fresh;
+    struct found found;
 
     bool mounts = plan->rung->namespaces;
 
     if (!e && mounts)
         e = try_mounts();
-    fresh = !e && mounts && can_mount_proc() ? 'y' : 'n';
-    if (!e && plan->rung->needs_proc && fresh == 'n')
+    found.fresh = !e && mounts && can_mount_proc() ? 'y' : 'n';
+    found.scoped = !e && mounts && can_scope() ? 'y' : 'n';
+    if (!e && plan->rung->needs_proc && found.fresh == 'n')
         e = err_hint(
             err_new(ERR_POD, "without a user namespace of its own a RUN needs its own /proc, which this pod refuses"),
             YAML_PROC);
     err_free(err_write(fd, e));
-    (void)!write(fd, &fresh, 1);
+    (void)!write(fd, &found, sizeof(found));
     _exit(0);
 }
 
@@ -385,12 +400,14 @@ static _Noreturn void trial_main(const struct rung_plan *plan, int fd)
 static struct err *watch_trial(struct rung_plan *plan, pid_t child, int fd)
 {
     struct err *e = NULL;
-    char fresh = 'n';
+    struct found found;
 
     TRY(rung_serve_maps(plan, child, fd));
     TRY(err_read(fd, &e));
-    if (!e && read(fd, &fresh, 1) == 1)
-        plan->fresh_proc = fresh == 'y';
+    if (!e && read(fd, &found, sizeof(found)) == sizeof(found)) {
+        plan->fresh_proc = found.fresh == 'y';
+        plan->scoped = found.scoped == 'y';
+    }
     return e;
 }
 

@@ -13,7 +13,7 @@ struct rung_plan {
     const struct rung *rung;
     uid_t switch_uid; /* give up uid 0, which may not be mapped here, for this one first; 0 = no */
     struct id_map uids, gids;
-    bool fresh_proc; /* found by the trial */
+    bool fresh_proc, scoped; /* found by the trial */
 };
 
 struct rung {

@@ -81,6 +81,7 @@ static struct err *build_in_namespaces(const struct child_start *start)
         .owners = start->plan->rung->owners,
         .n_ids = ids_of(start->plan),
         .fresh_proc = start->plan->fresh_proc,
+        .scoped = start->plan->scoped,
         .can_run = start->plan->rung->namespaces,
         .refusal = start->refusal,
         .cancel = cancel,
@@ -321,6 +322,7 @@ void sandbox_survey(struct sandbox_trial **ret_trials, size_t *ret_n)
                                             .owners = rungs[i].owners,
                                             .can_run = rungs[i].namespaces,
                                             .fresh_proc = !refusal && plan.fresh_proc,
+                                            .scoped = !refusal && plan.scoped,
                                             .n_ids = refusal ? 0 : ids_of(&plan) };
     }
     *ret_trials = trials;

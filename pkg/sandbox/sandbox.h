@@ -29,6 +29,7 @@ struct sandbox {
     enum owner_mode owners; /* OWNER_REAL with a full range, else OWNER_RECORDED */
     uint32_t n_ids;         /* ids 0..n_ids-1 are mapped */
     bool fresh_proc;        /* a RUN gets its own pid namespace and /proc */
+    bool scoped;            /* the kernel keeps the signals of a RUN apart: a Landlock domain each */
     bool can_run;           /* false on rung "none": sandbox_no_run() says why */
     const struct err *refusal;
     struct cancel *cancel; /* raised by TERM/INT (forwarded by the parent) and by the deadline */
@@ -39,7 +40,7 @@ struct sandbox_trial {
     const char *name, *what; /* static */
     struct err *refusal;     /* NULL: it works */
     enum owner_mode owners;
-    bool can_run, fresh_proc; /* as in struct sandbox */
+    bool can_run, fresh_proc, scoped; /* as in struct sandbox */
     uint32_t n_ids;
 };
 /* Tries all of them, as sandbox_enter() does until one works; ends and leaves nothing behind. */

@@ -20,11 +20,11 @@ HOST_IDS = 200000  # where hostUsers: false puts a pod's ids
 class Pod:
     """sandbox: what copyup must find, and, for one that is not the best, a word of the reason that `copyup check` gives for `full`.
     state: the file system of the state directory. env: settings of the step. uidmap: its image has that package.
-    cases: names of tests/e2e/cases that are built there, too."""
+    landlock: false is as on a kernel that has none. cases: names of tests/e2e/cases that are built there, too."""
 
     def __init__(self, name, sandbox, uid=0, caps=(), profile="unconfined", host_users=True, escalation=False, masked=True, why=None, state=None,
-                 env=(), uidmap=False, cases=()):
-        self.state, self.env, self.uidmap, self.cases = state, dict(env), uidmap, cases
+                 env=(), uidmap=False, landlock=True, cases=()):
+        self.state, self.env, self.uidmap, self.landlock, self.cases = state, dict(env), uidmap, landlock, cases
         self.name, self.sandbox, self.uid, self.caps, self.profile = name, sandbox, uid, list(caps), profile
         self.host_users, self.escalation, self.masked, self.why = host_users, escalation, masked, why
 
@@ -51,6 +51,9 @@ class Pod:
                 del found["syscalls"][-2:]
             if names:
                 found["syscalls"].append({"names": names, "action": "SCMP_ACT_ALLOW"})
+        if not self.landlock:
+            for s in found["syscalls"]:
+                s["names"] = [n for n in s["names"] if not n.startswith("landlock_")]
         return found
 
     def apply(self, spec):
@@ -81,6 +84,8 @@ PODS = [
     Pod("user 1000, the shipped profile", "single", 1000, profile="shipped", why="SETUID"),
     Pod("root with the default capabilities, unconfined", "full", caps=DEFAULT_CAPS, escalation=True),
     Pod("root with the default capabilities, the shipped profile", "full", caps=DEFAULT_CAPS, profile="shipped", cases=CASES),
+    Pod("user 1000, without Landlock", "single", 1000, profile="shipped", why="SETUID", landlock=False, cases=["hostile"]),
+    Pod("root with the default capabilities, without Landlock", "full", caps=DEFAULT_CAPS, profile="shipped", landlock=False, cases=["hostile"]),
     Pod("user 1000 who may gain privileges", "single", 1000, caps=DEFAULT_CAPS, escalation=True, why="SETUID"),
     Pod("hostUsers: false, root", "full", caps=DEFAULT_CAPS, host_users=False, escalation=True),
     Pod("hostUsers: false, root, RuntimeDefault, SYS_ADMIN", "full", caps=DEFAULT_CAPS + ["CAP_SYS_ADMIN"], profile="default", host_users=False,

@@ -42,7 +42,7 @@ static const struct pod pods[] = {
         .snapshots = "overlay on ext4",
         .free_bytes = PLENTY },
       false,
-      { "no real owners", "no /proc" } },
+      { "no real owners", "no /proc", "no Landlock" } },
     { "no namespaces, no overlay, a full disk",
       { .entered = true,
         .opened = true,
@@ -54,6 +54,17 @@ static const struct pod pods[] = {
       { "no RUN", "no overlayfs", "little space" } },
     { "a rung that does not work", { .entered = false }, true, { NULL } },
     { "no state directory", { .entered = true, .rung = "full", .can_run = true, .fresh_proc = true }, true, { NULL } },
+    { "the strictest pod, on a newer kernel",
+      { .entered = true,
+        .opened = true,
+        .rung = "single",
+        .can_run = true,
+        .scoped = true,
+        .recorded = true,
+        .snapshots = "overlay on ext4",
+        .free_bytes = PLENTY },
+      false,
+      { "no real owners", "no /proc" } },
 };
 
 static void make_report(const struct pod *p, struct check_report *r)

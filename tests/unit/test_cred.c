@@ -149,17 +149,18 @@ static void test_processes(void **state)
         const char *what;
         struct cred_ids own, its;
         uint64_t own_caps, its_caps;
-        bool signal, trace;
+        bool signal, trace, limit;
     } rows[] = {
-        { "root", { 0, 0, 0, 0 }, { 7, 7, 7, 7 }, CAP_BIT(CAP_KILL), 0, true, false },
-        { "a tracer", { 8, 8, 8, 8 }, { 7, 7, 7, 7 }, CAP_BIT(CAP_SYS_PTRACE), 0, false, true },
-        { "the same", { 7, 7, 7, 7 }, { 7, 7, 7, 7 }, 0, 0, true, true },
-        { "another", { 8, 8, 8, 8 }, { 7, 7, 7, 7 }, 0, 0, false, false },
-        { "root's", { 7, 7, 7, 7 }, { 0, 0, 0, 0 }, 0, CAP_BIT(CAP_KILL), false, false },
-        { "the same with capabilities", { 7, 7, 7, 7 }, { 7, 7, 7, 7 }, 0, CAP_BIT(CAP_KILL), true, false },
-        { "a setuid program of one's own", { 7, 7, 7, 7 }, { 7, 0, 0, 0 }, 0, 0, true, false },
-        { "a setuid program to its user", { 8, 7, 7, 7 }, { 7, 7, 7, 7 }, 0, 0, true, false },
-        { "its effective id alone", { 7, 7, 7, 7 }, { 8, 7, 8, 7 }, 0, 0, false, false },
+        { "root", { 0, 0, 0, 0 }, { 7, 7, 7, 7 }, CAP_BIT(CAP_KILL), 0, true, false, false },
+        { "a tracer", { 8, 8, 8, 8 }, { 7, 7, 7, 7 }, CAP_BIT(CAP_SYS_PTRACE), 0, false, true, false },
+        { "the same", { 7, 7, 7, 7 }, { 7, 7, 7, 7 }, 0, 0, true, true, true },
+        { "another", { 8, 8, 8, 8 }, { 7, 7, 7, 7 }, 0, 0, false, false, false },
+        { "root's", { 7, 7, 7, 7 }, { 0, 0, 0, 0 }, 0, CAP_BIT(CAP_KILL), false, false, false },
+        { "the same with capabilities", { 7, 7, 7, 7 }, { 7, 7, 7, 7 }, 0, CAP_BIT(CAP_KILL), true, false, true },
+        { "a setuid program of one's own", { 7, 7, 7, 7 }, { 7, 0, 0, 0 }, 0, 0, true, false, false },
+        { "a setuid program to its user", { 8, 7, 7, 7 }, { 7, 7, 7, 7 }, 0, 0, true, false, false },
+        { "who may set limits", { 8, 8, 8, 8 }, { 7, 7, 7, 7 }, CAP_BIT(CAP_SYS_RESOURCE), 0, false, false, true },
+        { "its effective id alone", { 7, 7, 7, 7 }, { 8, 7, 8, 7 }, 0, 0, false, false, false },
     };
 
     (void)state;
@@ -168,9 +169,10 @@ static void test_processes(void **state)
                                 .caps = { .effective = rows[i].own_caps, .permitted = rows[i].own_caps } };
         const struct cred target = { .uid = rows[i].its, .caps = { .permitted = rows[i].its_caps } };
 
-        if (cred_may_signal(&c, &target) != rows[i].signal || cred_may_trace(&c, &target) != rows[i].trace)
-            fail_msg("%s: signal %d, trace %d", rows[i].what, cred_may_signal(&c, &target),
-                     cred_may_trace(&c, &target));
+        if (cred_may_signal(&c, &target) != rows[i].signal || cred_may_trace(&c, &target) != rows[i].trace ||
+            cred_may_limit(&c, &target) != rows[i].limit)
+            fail_msg("%s: signal %d, trace %d, limit %d", rows[i].what, cred_may_signal(&c, &target),
+                     cred_may_trace(&c, &target), cred_may_limit(&c, &target));
     }
 }
 
