@@ -221,6 +221,8 @@ static struct err *make_headers(const struct transfer *t, struct curl_slist **li
         AUTO_FREE char *range = xasprintf("Range: bytes=%llu-", (unsigned long long)t->delivered);
         TRY(header_add(list, range));
     }
+    if (has_body(rq) && rq->body_len <= LONG_UPLOAD_BYTES)
+        TRY(header_add(list, "Expect:")); /* a short body is sent at once: to wait for a 100 costs a round trip */
     if (rq->authorization && url_same_origin(rq->url, t->url)) {
         AUTO_FREE char *line = xasprintf("Authorization: %s", rq->authorization);
         TRY(header_add(list, line));

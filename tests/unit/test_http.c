@@ -391,6 +391,26 @@ static void test_upload(void **state)
     expect_error(http_perform(h, &rq, &a), ERR_DISK, "shorter than it should be");
 }
 
+/* Only before a long body is it worth a round trip to hear whether it is welcome. */
+static void test_expect(void **state)
+{
+    AUTO(http_free) struct http *h = client((struct http_opts){ 0 });
+    AUTO_FREE char *url = url_of(fix.port, "/up");
+    AUTO_FREE char *data = xcalloc(1, 3000000);
+
+    (void)state;
+    for (size_t len = 1000; len <= 3000000; len *= 3000) {
+        AUTO(http_response_release) struct http_response a = { 0 };
+        struct http_request rq = { .method = "PUT", .url = url, .body_fd = -1, .body = data, .body_len = len };
+
+        fixture_set(&fix, "{}");
+        no_error(http_perform(h, &rq, &a));
+        assert_int_equal(a.status, 200);
+        assert_int_equal(fixture_count(&fix, "-> 200"), 1);
+        assert_int_equal(fixture_count(&fix, "-> 200 expect"), len > 1000);
+    }
+}
+
 struct raiser {
     struct cancel *cancel;
 };
@@ -669,13 +689,13 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_redact),      cmocka_unit_test(test_escape),      cmocka_unit_test(test_resolve),
-        cmocka_unit_test(test_get),         cmocka_unit_test(test_retries),     cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_resume),      cmocka_unit_test(test_resume_from), cmocka_unit_test(test_redirects),
-        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
-        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_own_cancel),  cmocka_unit_test(test_stall),
-        cmocka_unit_test(test_unreachable), cmocka_unit_test(test_tls),         cmocka_unit_test(test_proxy),
-        cmocka_unit_test(test_threads),     cmocka_unit_test(test_echoes),
+        cmocka_unit_test(test_redact), cmocka_unit_test(test_escape),      cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_get),    cmocka_unit_test(test_retries),     cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_resume), cmocka_unit_test(test_resume_from), cmocka_unit_test(test_redirects),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_own_cancel),  cmocka_unit_test(test_stall),
+        cmocka_unit_test(test_expect), cmocka_unit_test(test_unreachable), cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_proxy),  cmocka_unit_test(test_threads),     cmocka_unit_test(test_echoes),
     };
 
     return cmocka_run_group_tests_name("http", tests, start, stop);
