@@ -50,8 +50,11 @@ static struct err *in_child(const struct sandbox *sb, void *ctx)
     c->p.net = net;
     TRY(wire_store(c->state_dir, &store));
     TRY(publish_check(&c->p));
-    TRY(open_image(c, store, &limits, sb->cancel, &f));
-    return push_image(c, f, &limits, sb->cancel);
+    struct err *e = open_image(c, store, &limits, sb->cancel, &f);
+    if (!e)
+        e = push_image(c, f, &limits, sb->cancel);
+    registry_end_push(wire_registry(net));
+    return e;
 }
 
 /* In a process of its own for signals and the deadline; it needs no namespace. */

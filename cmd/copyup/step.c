@@ -334,6 +334,7 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     if (c->only_plan)
         return plan_show(&o, (const struct plan *const *)c->plans, c->n_plans);
     struct err *e = make_and_deliver(c, &o);
+    registry_end_push(registry);
     mount_stash_save(o.mounts); /* also of a build that failed: of the RUNs that ended well */
     const struct publish out = publishing(c);
     if (!e)

@@ -14,6 +14,8 @@
 /* So often a session in which nothing moves is continued before another is begun. */
 #define SESSION_TRIES  1
 #define PROGRESS_BYTES ((uint64_t)1024 * 1024)
+/* A session that was kept for longer may have ended, which would cost more than a new one. */
+#define KEPT_UPLOAD_MS 60000
 
 void push_init(struct push *p, struct registry *r, const struct ref *repo)
 {
@@ -217,10 +219,52 @@ static bool can_continue(struct push *p)
     return good;
 }
 
+/* A session that was begun before: one request less. */
+static bool take_kept(struct push *p)
+{
+    struct registry *r = p->r;
+    struct kept_upload *kept = &r->kept;
+
+    pthread_mutex_lock(&r->lock);
+    bool fits = kept->location && kept->ep == p->ep && strcmp(kept->repo, p->repo) == 0 &&
+                token_now_ms() - kept->begun_ms < KEPT_UPLOAD_MS;
+    if (fits) {
+        p->location = steal(&kept->location);
+        p->sent = 0;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return fits;
+}
+
+struct err *push_keep(struct push *p)
+{
+    struct registry *r = p->r;
+
+    pthread_mutex_lock(&r->lock);
+    bool full = r->kept.location != NULL;
+    if (!full) {
+        free(r->kept.repo);
+        r->kept = (struct kept_upload){ p->ep, xstrdup(p->repo), steal(&p->location), token_now_ms() };
+    }
+    pthread_mutex_unlock(&r->lock);
+    return full ? push_abandon(p) : NULL;
+}
+
+void registry_end_push(struct registry *r)
+{
+    if (!r->kept.location)
+        return;
+    const struct ref repo = { .domain = r->kept.ep->host, .path = r->kept.repo };
+    AUTO(push_release) struct push p;
+    push_init(&p, r, &repo);
+    p.location = steal(&r->kept.location);
+    err_free(push_abandon(&p));
+}
+
 static struct err *upload_once(struct push *p, bool *ret_again)
 {
     *ret_again = false;
-    if (!p->location)
+    if (!p->location && !take_kept(p))
         TRY(push_start(p));
     while (p->blob->size_bytes > WHOLE_PUT_BYTES && p->sent < p->blob->size_bytes)
         TRY(send_piece(p, ret_again));

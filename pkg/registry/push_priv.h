@@ -32,5 +32,7 @@ struct call push_call(const struct push *p, const char *method, const char *url)
 MUST_USE struct err *push_start(struct push *p);
 /* Ends it. Nobody depends on that; only a stop of the build is an error. */
 MUST_USE struct err *push_abandon(struct push *p);
+/* Keeps the session for the registry's first upload to that repository, or ends it where one is kept already. */
+MUST_USE struct err *push_keep(struct push *p);
 
 #endif

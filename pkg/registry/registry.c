@@ -75,6 +75,8 @@ void registry_free(struct registry *r)
     strs_release(&r->mirrors);
     map_free(r->endpoints);
     map_free(r->schemes);
+    free(r->kept.repo);
+    free(r->kept.location);
     pthread_mutex_destroy(&r->lock);
     pthread_mutex_destroy(&r->probe_lock);
     free(r);

@@ -60,9 +60,12 @@ MUST_USE struct err *registry_pull_blob(struct registry *r, const struct ref *re
 /* HEAD of a blob. */
 MUST_USE struct err *registry_has_blob(struct registry *r, const struct ref *repo, const struct digest *d,
                                        bool *ret_found);
-/* May we push there? Starts and cancels an upload: ERR_AUTH if refused. At Azure's registries also whether the
- * repository or one of the tags is locked. Pushes nothing: for before the build. */
+/* May we push there? Starts an upload: ERR_AUTH if refused. At Azure's registries also whether the repository or one of
+ * the tags is locked. Pushes nothing: for before the build. The upload is kept for the first blob that is pushed there
+ * soon. */
 MUST_USE struct err *registry_check_push(struct registry *r, const struct ref *repo, const struct strs *tags);
+/* Cancels what a check began and no blob used: for when nothing more is pushed, and no other thread uses r. */
+void registry_end_push(struct registry *r);
 
 /* Which of the tags are not there yet: ret gets copies. */
 MUST_USE struct err *registry_missing_tags(struct registry *r, const struct ref *repo, const struct strs *tags,

@@ -22,6 +22,14 @@ struct endpoint {
     char *used;            /* whose credentials were used last, as the beginning of a hint; NULL = nobody's */
 };
 
+/* An upload that was begun to see whether that is allowed: the first blob for that repository goes there. */
+struct kept_upload {
+    struct endpoint *ep;
+    char *repo;
+    char *location; /* NULL = there is none */
+    int64_t begun_ms;
+};
+
 struct registry {
     struct registry *base; /* itself; or what this is a view of, with an http of its own: what follows `auth` is
                               borrowed from there, from `lock` on it is not there */
@@ -30,8 +38,9 @@ struct registry {
     struct strs insecure, mirrors;
     bool insecure_pull, no_mirror_fallback;
     int more_pull_tries, more_push_tries;
-    pthread_mutex_t lock; /* of endpoints */
+    pthread_mutex_t lock; /* of endpoints and kept */
     struct map *endpoints;
+    struct kept_upload kept;
     pthread_mutex_t probe_lock; /* of schemes; held while a server is asked */
     struct map *schemes;        /* domain that may be reached by plain HTTP -> "http" or "https" */
 };

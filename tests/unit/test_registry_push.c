@@ -205,11 +205,49 @@ static void test_check_push(void **state)
     reset("{'auth':'bearer','rules':[{'match':'DELETE','status':401,'headers':{'WWW-Authenticate':'Basic'}}]}");
     open_client(&c, USER, fix.port, NULL);
     struct ref ref = ref_of(&c, "team/app", NULL);
+    no_error("check", registry_check_push(c.registry, &ref, &no_tags));
+    assert_int_equal(fixture_count(&fix, "DELETE"), 0);
+    assert_int_equal(fixture_count(&fix, "/token"), 1);
     no_error("DELETE needs a right of its own", registry_check_push(c.registry, &ref, &no_tags));
     assert_int_equal(fixture_count(&fix, "DELETE"), 1);
+    registry_end_push(c.registry);
+    assert_int_equal(fixture_count(&fix, "DELETE"), 2);
+    registry_end_push(c.registry);
+    assert_int_equal(fixture_count(&fix, "DELETE"), 2);
     assert_int_equal(fixture_count(&fix, "/token"), 1);
-    no_error("again", registry_check_push(c.registry, &ref, &no_tags));
-    assert_int_equal(fixture_count(&fix, "/token"), 1);
+}
+
+/* The upload that a check began is the first blob's, if that goes to the same repository. */
+static void test_kept_upload(void **state)
+{
+    static const struct {
+        const char *name, *settings, *repo;
+        int posts, deletes; /* with that of the check, and one without a token */
+    } rows[] = {
+        { "used", "{}", "team/app", 1, 0 },
+        { "with a token", "{'auth':'bearer'}", "team/app", 2, 0 },
+        { "another repository", "{}", "team/other", 2, 1 },
+        { "ended by the server", "{'rules':[{'match':'uploads/u1','status':404,'times':-1}]}", "team/app", 2, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        AUTO(close_client) struct client c;
+        AUTO_FREE char *data = content(SMALL, 31);
+        AUTO_CLOSE int fd = file_of(data, SMALL);
+        struct descriptor blob = describe(data, SMALL);
+        enum blob_result result;
+
+        reset(rows[i].settings);
+        open_client(&c, USER, fix.port, NULL);
+        struct ref checked = ref_of(&c, "team/app", NULL), ref = ref_of(&c, rows[i].repo, NULL);
+        no_error(rows[i].name, registry_check_push(c.registry, &checked, &no_tags));
+        no_error(rows[i].name, push_fd(&c, &ref, &blob, fd, NULL, &result));
+        registry_end_push(c.registry);
+        int posts = fixture_count(&fix, "POST /v2/"), deletes = fixture_count(&fix, "DELETE /v2/");
+        if (result != BLOB_UPLOADED || posts != rows[i].posts || deletes != rows[i].deletes)
+            fail_msg("%s: result %d, POST %d, DELETE %d", rows[i].name, result, posts, deletes);
+    }
 }
 
 /* ---- several threads ---- */
@@ -278,7 +316,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_push),       cmocka_unit_test(test_continued_upload),
         cmocka_unit_test(test_more_tries), cmocka_unit_test(test_mount_without_file),
-        cmocka_unit_test(test_check_push), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_check_push), cmocka_unit_test(test_kept_upload),
+        cmocka_unit_test(test_threads),
     };
 
     return cmocka_run_group_tests_name("registry_push", tests, fixture_begin, fixture_end);
