@@ -35,18 +35,28 @@ static struct err *memory_error(const struct build *b, const struct step *step, 
     return err_hint(e, "Raise resources.limits.memory of the step, or let the command use less (fewer parallel jobs).");
 }
 
+/* The last word on an exit code. */
+static struct err *hint_at(struct err *e, const struct run_result *r)
+{
+    const char *hint = meaning(r->exit_code);
+
+    if (r->oom == RUN_OOM_MAYBE)
+        return err_hint(
+            e, "While it ran the kernel killed a process for memory. It may have been one of this RUN's, or of "
+               "another one that ran at the same time. If so, raise resources.limits.memory of the step.");
+    return hint ? err_hint(e, "%s", hint) : e;
+}
+
 static struct err *check_result(const struct build *b, const struct step *step, const struct run_result *r)
 {
-    if (r->oom_killed)
+    if (r->oom == RUN_OOM_YES)
         return memory_error(b, step, r);
     if (r->exit_code == 0)
         return NULL;
     struct err *e = r->signal ? err_new(ERR_COMMAND, "'%s' was killed by signal %d (%s)", step->display, r->signal,
                                         strsignal(r->signal)) // NOLINT(concurrency-mt-unsafe)
                               : err_new(ERR_COMMAND, "'%s' failed with exit code %d", step->display, r->exit_code);
-    const char *hint = meaning(r->exit_code);
-    e = err_set_exit(e, r->exit_code);
-    return hint ? err_hint(e, "%s", hint) : e;
+    return hint_at(err_set_exit(e, r->exit_code), r);
 }
 
 static void show_output(void *ctx, const char *p, size_t n)

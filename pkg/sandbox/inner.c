@@ -125,6 +125,8 @@ static void note_end(struct init *in, pid_t pid, int status, const struct rusage
     }
     if (peak > in->result.peak_bytes)
         in->result.peak_bytes = peak;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        in->result.killed = 1;
     if (pid != in->main)
         return;
     in->ended = true;

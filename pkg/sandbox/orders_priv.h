@@ -64,6 +64,7 @@ struct report_made {
 };
 struct report_result {
     uint32_t exit_code, signal;
+    uint32_t killed; /* 1: a process that was reaped had been ended by SIGKILL */
     uint64_t peak_bytes;
 };
 

@@ -3,7 +3,7 @@
 #include "sandbox/sandbox.h"
 
 #include "base/limits.h"
-#include "sandbox/limits.h"
+#include "sandbox/oom_priv.h"
 #include "sandbox/orders_priv.h"
 #include "sys/file.h"
 #include "sys/path.h"
@@ -35,6 +35,7 @@ struct run {
     bool stopping;
     VEC(struct made) made;
     bool has_result;
+    int status; /* once it ended */
     struct report_result result;
     struct err *error; /* the first that the inner process reported */
 };
@@ -410,7 +411,7 @@ static struct err *judge_silence(struct run *r, int status)
     if (WTERMSIG(status) != SIGKILL)
         return err_new(ERR_BUG, "the process of a RUN was killed by signal %d (%s)", WTERMSIG(status),
                        strsignal(WTERMSIG(status)));
-    r->result = (struct report_result){ 128 + SIGKILL, SIGKILL, 0 };
+    r->result = (struct report_result){ .exit_code = 128 + SIGKILL, .signal = SIGKILL, .killed = 1 };
     return NULL;
 }
 
@@ -459,22 +460,33 @@ static struct err *make_cwd(const struct sandbox *sb, const struct run_spec *spe
                     "cannot make the working directory '%s'", spec->cwd);
 }
 
-static struct err *run_started(struct run *r, struct run_result *ret)
+/* A shell gives the exit code of what it started: it stands for a process that we did not reap. */
+static enum run_oom oom_of(const struct report_result *result, const struct oom_run *kills)
 {
-    uint64_t oom_before = limits_oom_kills("");
-    int status = 0;
+    bool killed = result->killed || result->exit_code == 128 + SIGKILL;
 
+    if (result->exit_code == 0 || (!kills->own && !kills->shared))
+        return RUN_OOM_NO;
+    return kills->own || killed ? RUN_OOM_YES : RUN_OOM_MAYBE;
+}
+
+static void wait_for_end(struct run *r)
+{
     watch(r);
-    while (waitpid(r->pid, &status, 0) < 0 && errno == EINTR)
+    while (waitpid(r->pid, &r->status, 0) < 0 && errno == EINTR)
         ;
     drain_output(r);
     unmake_all(r);
-    TRY(judge(r, status));
+}
+
+static struct err *take_result(struct run *r, const struct oom_run *kills, struct run_result *ret)
+{
+    TRY(judge(r, r->status));
     *ret = (struct run_result){
         .exit_code = (int)r->result.exit_code,
         .signal = (int)r->result.signal,
         .peak_bytes = r->result.peak_bytes,
-        .oom_killed = r->result.exit_code != 0 && limits_oom_kills("") > oom_before,
+        .oom = oom_of(&r->result, kills),
     };
     return NULL;
 }
@@ -482,6 +494,7 @@ static struct err *run_started(struct run *r, struct run_result *ret)
 struct err *sandbox_run(const struct sandbox *sb, const struct run_spec *spec, struct run_result *ret_result)
 {
     struct run r = { .spec = spec, .cancel = sb->cancel, .output_fd = -1, .report_fd = -1, .kill_at = INT64_MAX };
+    struct oom_run kills = { 0 };
 
     TRY(cancel_check(sb->cancel));
     if (!sb->can_run)
@@ -489,9 +502,13 @@ struct err *sandbox_run(const struct sandbox *sb, const struct run_spec *spec, s
     if (spec->argv.n == 0)
         return err_new(ERR_BUG, "a RUN without a command");
     TRY(make_cwd(sb, spec));
+    oom_begin(sb->oom, &kills);
     struct err *e = start(&r, sb);
     if (!e)
-        return run_started(&r, ret_result);
+        wait_for_end(&r);
+    oom_end(sb->oom, &kills);
+    if (!e)
+        return take_result(&r, &kills, ret_result);
     close_fd(&r.output_fd);
     close_fd(&r.report_fd);
     return e;

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "sandbox/limits.h"
+#include "sandbox/oom_priv.h"
 #include "sandbox/rung_priv.h"
 #include "sys/proc.h"
 
@@ -85,9 +86,11 @@ static struct err *build_in_namespaces(const struct child_start *start)
         .can_run = start->plan->rung->namespaces,
         .refusal = start->refusal,
         .cancel = cancel,
+        .oom = oom_book_new(limits_oom_kills),
     };
     struct err *e = start->build(&sb, start->ctx);
     build_cancel = NULL;
+    oom_book_free(sb.oom);
     cancel_free(cancel);
     return e;
 }

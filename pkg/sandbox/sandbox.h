@@ -33,6 +33,7 @@ struct sandbox {
     bool can_run;           /* false on rung "none": sandbox_no_run() says why */
     const struct err *refusal;
     struct cancel *cancel; /* raised by TERM/INT (forwarded by the parent) and by the deadline */
+    struct oom_book *oom;  /* who was killed for memory; shared by all RUNs */
 };
 
 /* What each rung needs and why this pod does not give it, best first: for a report. */
@@ -102,11 +103,17 @@ struct run_spec {
     void *ctx;
 };
 
+/* It failed, and the kernel killed a process of the container for memory while it ran (often a child of the shell). */
+enum run_oom {
+    RUN_OOM_NO,
+    RUN_OOM_MAYBE, /* of one of several RUNs; nothing says that it was this one's */
+    RUN_OOM_YES    /* no other ran, or one of its processes is known to have been killed */
+};
+
 struct run_result {
-    int exit_code;       /* 0..255; 128+N if killed by signal N */
-    int signal;          /* 0, or what killed it */
-    bool oom_killed;     /* the cgroup's OOM counter went up while it ran and it failed (often a child of the shell is
-                            killed) */
+    int exit_code; /* 0..255; 128+N if killed by signal N */
+    int signal;    /* 0, or what killed it */
+    enum run_oom oom;
     uint64_t peak_bytes; /* peak resident size of the largest process of the step, 0 if unknown */
 };
 
