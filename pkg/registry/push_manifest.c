@@ -177,6 +177,6 @@ struct err *registry_check_push(struct registry *r, const struct ref *repo, cons
 
     push_init(&p, r, repo);
     TRY(push_start(&p));
-    TRY(push_keep(&p));
+    push_keep(&p);
     return auth_is_azure(p.ep->host) ? check_locks(&p, tags) : NULL;
 }

@@ -10,8 +10,10 @@ struct push {
     struct endpoint *ep;
     const char *repo;
     char *scope;
-    const struct descriptor *blob;
-    int fd; /* the blob begins there at `start` */
+    const char *digest; /* of the blob; NULL: not known yet. Borrowed */
+    uint64_t size;      /* all of it, or what there is so far */
+    bool grows;         /* it is, or was, not whole when it was begun to be sent */
+    int fd;             /* it begins there at `start` */
     uint64_t start;
     char *location;    /* of the upload session, absolute; NULL = none */
     uint64_t sent;     /* bytes that the session has */
@@ -21,18 +23,26 @@ struct push {
     bool distrusted;   /* what the session has did not fit: it cannot be continued */
 };
 
+/* repo is borrowed. */
 void push_init(struct push *p, struct registry *r, const struct ref *repo);
+/* Gives up the session that is still open. */
 void push_release(struct push *p);
 static inline void push_release_auto(struct push *p)
 {
     push_release(p);
 }
 struct call push_call(const struct push *p, const char *method, const char *url);
+/* HEAD. */
+MUST_USE struct err *push_has_blob(const struct push *p, const char *digest, bool *ret_found);
+
+/* ---- upload.c ---- */
 /* Starts an upload session; POST answered with 202. */
 MUST_USE struct err *push_start(struct push *p);
-/* Ends it. Nobody depends on that; only a stop of the build is an error. */
-MUST_USE struct err *push_abandon(struct push *p);
-/* Keeps the session for the registry's first upload to that repository, or ends it where one is kept already. */
-MUST_USE struct err *push_keep(struct push *p);
+/* Keeps the session for the first upload to that repository, unless one is kept already. */
+void push_keep(struct push *p);
+/* The session is where that answer says. */
+MUST_USE struct err *push_take_location(struct push *p, const struct http_response *a);
+/* Sends what the session does not have, and ends it if the digest is known. What breaks goes on, or begins again. */
+MUST_USE struct err *push_send(struct push *p);
 
 #endif

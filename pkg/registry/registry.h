@@ -83,6 +83,18 @@ struct blob_source {
 MUST_USE struct err *registry_push_blob(struct registry *r, const struct ref *repo, const struct descriptor *blob,
                                         const struct blob_source *source, const char *mount_from,
                                         enum blob_result *ret_result);
+/* A blob that is sent while its file still grows, by one thread: nobody asks whether it is there already. What breaks
+ * goes on as with registry_push_blob(); after an error that upload is lost. */
+struct upload;
+/* Takes fd; repo is borrowed. Nothing is sent yet. */
+struct upload *upload_new(struct registry *r, const struct ref *repo, int fd);
+/* Sends the file up to there, which does not change any more. */
+MUST_USE struct err *upload_send(struct upload *u, uint64_t size_bytes);
+/* Sends the rest; the blob is there then. */
+MUST_USE struct err *upload_end(struct upload *u, const struct descriptor *blob);
+/* Before it has ended: gives it up. NULL is allowed. */
+void upload_free(struct upload *u);
+DEFINE_CLEANUP(struct upload *, upload_free);
 /* Called when the registry says that it does not have a blob of the manifest: to push again what is missing. */
 struct blobs_again {
     struct err *(*push)(void *ctx);
