@@ -264,6 +264,7 @@ static void finish_cache(struct step_ctx *c, struct cache *cache)
 static void set_destination(const struct step_ctx *c, struct build_opts *o)
 {
     o->push_repo = c->s->repo && !c->s->no_push ? &c->repo : NULL;
+    o->push_early = o->push_repo && !c->s->skip_existing_tags; /* else there may be nothing to push */
     o->exports = c->s->tar_path || c->s->oci_layout_path;
 }
 

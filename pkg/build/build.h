@@ -94,11 +94,12 @@ struct build_opts {          /* all borrowed */
     const struct strs *ignore_paths; /* never part of a layer */
     const struct strs *hosts;        /* lines for /etc/hosts of RUN; may be NULL */
     const struct ref *push_repo;     /* where product_push() will put it; NULL: nowhere */
-    bool exports;                    /* product_export() will write it: blobs of bases are kept when they are pulled */
-    bool single_layer;               /* the steps of a stage make one layer, at its end; without a cache */
-    int64_t created_s;               /* the time of new layers in the history */
-    bool epoch_set;                  /* created_s was asked for: it is the time of all new entries */
-    int64_t clamp_mtime_s;           /* later file times become this; INT64_MAX = keep */
+    bool push_early;       /* product_push() will be called for sure: layers are sent while the build goes on */
+    bool exports;          /* product_export() will write it: blobs of bases are kept when they are pulled */
+    bool single_layer;     /* the steps of a stage make one layer, at its end; without a cache */
+    int64_t created_s;     /* the time of new layers in the history */
+    bool epoch_set;        /* created_s was asked for: it is the time of all new entries */
+    int64_t clamp_mtime_s; /* later file times become this; INT64_MAX = keep */
 };
 
 /* What a run makes: an image for each platform; of several, an index (Docker: a manifest list) over them. */

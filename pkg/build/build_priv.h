@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "build/build.h"
 #include "build/schedule.h"
+#include "build/uploads.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -69,6 +70,7 @@ struct stage_run {
     struct progress_step now;  /* the step in progress */
     int64_t step_began_ms;     /* CLOCK_MONOTONIC; 0: it waits */
     bool layer_ends;           /* with that step, a layer is made */
+    bool goes_early;           /* which is sent while the build goes on */
     struct frozen *frozen;     /* what it changed, until its layer is queued */
     struct layer_queue *queue; /* NULL: nothing is to be written */
     char layer_created[32];    /* the time of its layer */
@@ -97,6 +99,8 @@ struct product {
     struct strs settings;       /* of keys */
     struct build **builds;      /* in the order of the plans */
     struct schedule *schedule;  /* of the stages that are being built; else NULL */
+    struct uploads *uploads;    /* layers that are sent while the build goes on; NULL: none are */
+    struct timespec began;      /* files with later times are of this build */
     struct gate transfers;      /* layers that are pulled and unpacked */
     struct gate compressors;    /* layers that are written */
     pthread_mutex_t fetch_lock; /* held while one of these is fetched: */
@@ -225,6 +229,10 @@ MUST_USE struct err *stage_begin_step(struct build *b, struct stage_run *st);
 char *stage_label(const struct build *b, size_t index);
 void stage_release(struct stage_run *st);
 
+/* push.c: is the layer of that step to be sent while the build goes on? Not one that goes into the cache, from where it
+ * can be mounted. */
+bool push_is_early(const struct build *b, const struct stage_run *st, const struct step *step);
+
 /* layer_queue.c: the layers of steps, written while the next ones go on where that is possible. */
 /* Ends the step that is in progress in r: its changes become a layer of stage st. */
 MUST_USE struct err *layer_end_step(struct build *b, struct stage_run *st, struct rootfs *r);
@@ -336,6 +344,8 @@ struct delivery_blob {
     struct descriptor desc;
     const char *mount_from; /* a path in the same registry, or NULL */
     struct blob_source source;
+    bool there; /* it was sent while the build went on, and this came of it: */
+    enum blob_result result;
 };
 struct delivery_document {
     const char *media_type, *text;
@@ -349,5 +359,7 @@ struct delivery { /* all borrowed */
     size_t n_documents;
 };
 MUST_USE struct err *deliver(const struct delivery *d, struct push_stats *stats);
+/* Tells the user that a blob was sent. */
+void deliver_note(const struct progress *p, const struct descriptor *d);
 
 #endif

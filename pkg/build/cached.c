@@ -144,7 +144,7 @@ static struct err *take_by_content(struct build *b, size_t stage, size_t step, b
     e = entry_of(b->whole, m);
     e.key = *key;
     e.content = content;
-    if (cache_writes(b->o.cache) && e.repo)
+    if (cache_repo(b->o.cache) && e.repo)
         write_entry(b, stage, step, &e, -1);
     (void)remember(b->whole, key, &e);
     *ret_taken = true;
@@ -223,7 +223,7 @@ void cached_keep(struct build *b, size_t stage, size_t step, const struct layer 
     memcpy(e.created, b->created, sizeof(e.created));
     (void)remember(b->whole, &e.key, &e);
     (void)remember(b->whole, &e.content, &e);
-    if (cached_kind(b, &st->plan.steps[step]) && cache_writes(b->o.cache))
+    if (cached_kind(b, &st->plan.steps[step]) && cache_repo(b->o.cache))
         write_made(b, stage, step, &e);
 }
 

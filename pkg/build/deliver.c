@@ -9,21 +9,24 @@ struct state {
     const struct delivery *d;
     struct push_stats *stats;
     pthread_mutex_t lock; /* of stats */
+    bool again;           /* nothing counts as there any more */
 };
+
+void deliver_note(const struct progress *p, const struct descriptor *d)
+{
+    AUTO_FREE char *note = xasprintf("pushed %.19s, %.1f MB", d->digest.text, (double)d->size_bytes / 1e6);
+
+    p->note(p->ctx, note);
+}
 
 static void count(struct state *s, const struct descriptor *d, enum blob_result result)
 {
-    const struct push_target *to = s->d->to;
-    AUTO_FREE char *note = xasprintf("pushed %.19s, %.1f MB", d->digest.text, (double)d->size_bytes / 1e6);
-
     pthread_mutex_lock(&s->lock);
     s->stats->existed += result == BLOB_EXISTED;
     s->stats->mounted += result == BLOB_MOUNTED;
     s->stats->uploaded += result == BLOB_UPLOADED;
     s->stats->uploaded_bytes += result == BLOB_UPLOADED ? d->size_bytes : 0;
     pthread_mutex_unlock(&s->lock);
-    if (result == BLOB_UPLOADED)
-        to->progress->note(to->progress->ctx, note);
 }
 
 static struct err *push_one(void *ctx, size_t i)
@@ -31,11 +34,15 @@ static struct err *push_one(void *ctx, size_t i)
     struct state *s = ctx;
     const struct push_target *to = s->d->to;
     const struct delivery_blob *blob = &s->d->blobs[i];
-    enum blob_result result;
+    enum blob_result result = blob->result;
+    bool there = blob->there && !s->again;
 
     TRY(cancel_check(to->cancel));
-    TRY(registry_push_blob(to->registry, to->repo, &blob->desc, &blob->source, blob->mount_from, &result));
+    if (!there)
+        TRY(registry_push_blob(to->registry, to->repo, &blob->desc, &blob->source, blob->mount_from, &result));
     count(s, &blob->desc, result);
+    if (!there && result == BLOB_UPLOADED)
+        deliver_note(to->progress, &blob->desc);
     return NULL;
 }
 
@@ -46,13 +53,21 @@ static struct err *push_blobs(void *ctx)
     return in_parallel(transfer_threads(s->d->to->limits), s->d->n_blobs, push_one, s);
 }
 
+static struct err *push_again(void *ctx)
+{
+    struct state *s = ctx;
+
+    s->again = true;
+    return push_blobs(s);
+}
+
 /* tag NULL: under its digest alone. */
 static struct err *put(struct state *s, const struct delivery_document *doc, const char *tag)
 {
     const struct push_target *to = s->d->to;
     AUTO(ref_release) struct ref ref = { 0 };
     const struct digest d = digest_bytes(doc->text, doc->len);
-    const struct blobs_again again = { push_blobs, s };
+    const struct blobs_again again = { push_again, s };
     struct digest got;
 
     TRY(cancel_check(to->cancel));

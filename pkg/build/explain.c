@@ -180,7 +180,7 @@ void explain_save(const struct product *p)
 {
     struct cache_stats stats;
 
-    if (!p->o.cache || !cache_writes(p->o.cache))
+    if (!p->o.cache || !cache_repo(p->o.cache))
         return;
     cache_get_stats(p->o.cache, &stats);
     if (stats.looked_up == stats.found && !p->record_missing)

@@ -13,6 +13,7 @@
 struct layer_job {
     struct frozen *frozen;
     size_t step, at; /* of the plan; which of the stage's layers it is */
+    bool goes_early; /* to the repository */
     char *name;      /* of the step, for the user */
     struct digest content;
     struct layer layer; /* once it is done */
@@ -38,12 +39,46 @@ static const struct cancel *stop_of(const struct product *p)
     return p->o.cache ? p->outer : p->stop;
 }
 
-static struct err *write_changes(struct build *b, struct rootfs *r, struct frozen *f, struct compressor *c)
+/* What a layer is written from: r in a step, or f. */
+struct changes {
+    struct rootfs *r;
+    struct frozen *f;
+    bool goes_early;
+};
+
+/* Where the compressed layer goes. */
+struct output {
+    struct blob_writer *file;
+    struct growing *sent; /* NULL: it is not sent yet */
+};
+
+static struct err *put_out(void *ctx, const void *p, size_t n)
 {
+    struct output *out = ctx;
+    const struct sink file = blob_writer_sink(out->file);
+
+    TRY(sink_write(&file, p, n));
+    growing_add(out->sent, n);
+    return NULL;
+}
+
+static void tell_new(void *ctx)
+{
+    growing_is_new(ctx);
+}
+
+static struct err *write_changes(const struct build *b, const struct changes *what, struct growing *sent,
+                                 struct compressor *c)
+{
+    struct rootfs *r = what->r;
+    struct frozen *f = what->f;
     const struct commit_opts opts = { .mode = b->o.snapshot_mode,
                                       .clamp_mtime_s = b->o.clamp_mtime_s,
                                       .ignore = b->o.ignore_paths,
-                                      .cancel = f ? stop_of(b->whole) : NULL };
+                                      .cancel = f ? stop_of(b->whole) : NULL,
+                                      .is_new = sent ? tell_new : NULL,
+                                      .ctx = sent,
+                                      .began = b->whole->began };
     struct commit_stats stats;
     struct err *e =
         f ? frozen_write(f, &opts, compress_sink(c), &stats) : rootfs_commit(r, &opts, compress_sink(c), &stats);
@@ -51,30 +86,42 @@ static struct err *write_changes(struct build *b, struct rootfs *r, struct froze
     return err_wrap(e, "cannot write the step's layer");
 }
 
-/* r in a step, or f. */
-static struct err *write_layer(struct build *b, struct rootfs *r, struct frozen *f, struct layer *ret)
+static struct err *write_to(const struct build *b, const struct changes *what, struct output *out, struct layer *ret)
 {
-    AUTO(blob_writer_free) struct blob_writer *w = NULL;
     AUTO(compress_free) struct compressor *c = NULL;
     struct compress_opts how = b->o.compress;
     struct compress_result result;
 
     how.cancel = stop_of(b->whole);
-    TRY(blob_writer_new(b->o.store, &w));
-    TRY(compress_new(&how, blob_writer_sink(w), &c));
-    TRY(write_changes(b, r, f, c));
+    TRY(compress_new(&how, (struct sink){ put_out, out }, &c));
+    TRY(write_changes(b, what, out->sent, c));
     TRY(compress_end(c, &result));
-    TRY(blob_writer_commit(w, &result.digest));
+    TRY(blob_writer_commit(out->file, &result.digest));
     *ret = (struct layer){ .diff_id = result.diff_id };
     ret->desc.digest = result.digest;
     ret->desc.size_bytes = result.size_bytes; /* its media type follows from the image's format, at the end */
     return NULL;
 }
 
-static struct err *write_in_turn(struct build *b, struct rootfs *r, struct frozen *f, struct layer *ret)
+static struct err *write_layer(const struct build *b, const struct changes *what, struct layer *ret)
+{
+    AUTO(blob_writer_free) struct blob_writer *w = NULL;
+    int fd = -1;
+
+    TRY(blob_writer_new(b->o.store, &w));
+    if (what->goes_early)
+        TRY(blob_writer_share(w, &fd));
+    struct output out = { w, what->goes_early ? uploads_grow(b->whole->uploads, fd) : NULL };
+    struct err *e = write_to(b, what, &out, ret);
+
+    growing_end(out.sent, e ? NULL : &ret->desc);
+    return e;
+}
+
+static struct err *write_in_turn(const struct build *b, const struct changes *what, struct layer *ret)
 {
     gate_enter(&b->whole->compressors);
-    struct err *e = write_layer(b, r, f, ret);
+    struct err *e = write_layer(b, what, ret);
     gate_leave(&b->whole->compressors);
     return e;
 }
@@ -92,7 +139,7 @@ static struct err *do_job(struct layer_queue *q, struct layer_job *j)
 {
     struct build *b = q->st->owner;
 
-    TRY(write_in_turn(b, NULL, j->frozen, &j->layer));
+    TRY(write_in_turn(b, &(struct changes){ .f = j->frozen, .goes_early = j->goes_early }, &j->layer));
     cached_keep(b, q->st->index, j->step, &j->layer, &j->content);
     return NULL;
 }
@@ -203,7 +250,7 @@ struct err *layer_end_step(struct build *b, struct stage_run *st, struct rootfs 
     }
     TRY(rootfs_freeze(r, &st->frozen));
     if (!st->frozen) {
-        struct err *e = write_in_turn(b, r, NULL, &l);
+        struct err *e = write_in_turn(b, &(struct changes){ .r = r, .goes_early = st->goes_early }, &l);
 
         if (e) {
             rootfs_abort(r); /* if it did not get so far */
@@ -231,6 +278,7 @@ bool layer_keep(struct build *b, struct stage_run *st, size_t step)
     struct layer_queue *q = queue_of(st);
     j = xcalloc(1, sizeof(*j));
     *j = (struct layer_job){ .frozen = steal(&st->frozen), .step = step, .at = st->layers.n - 1, .content = content };
+    j->goes_early = st->goes_early;
     j->name = xasprintf("[%s %zu/%zu]", st->now.stage, st->now.number, st->now.total);
     if (q->has_thread) {
         add_job(q, j);

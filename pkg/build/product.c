@@ -142,11 +142,22 @@ static void free_builds(struct product *p)
         p->builds[i] = NULL;
     }
     schedule_free(steal(&p->schedule));
+    if (p->stop)
+        cancel_raise(p->stop, CANCEL_FAILURE); /* what is still being sent */
+    uploads_free(steal(&p->uploads));
     if (p->o.registry != p->registry)
         registry_free(p->o.registry);
     p->o.registry = p->registry;
     cancel_free(steal(&p->stop));
     free(steal(&p->index_text));
+}
+
+static struct uploads *new_uploads(const struct product *p)
+{
+    const struct uploads_opts o = { p->o.registry, p->o.push_repo, p->o.store, p->o.progress,
+                                    transfer_threads(p->o.limits) };
+
+    return p->o.push_repo && p->o.push_early ? uploads_new(&o) : NULL;
 }
 
 /* With what is stopped when a stage fails. They are there also after an error. */
@@ -155,6 +166,7 @@ static struct err *new_builds(struct product *p)
     struct err *e = cancel_new_below(p->outer, &p->stop);
 
     p->o.registry = registry_with_cancel(p->registry, p->stop);
+    p->uploads = new_uploads(p);
     p->sandbox.cancel = p->stop;
     p->o.cancel = p->stop;
     p->o.compress.cancel = p->stop;
@@ -205,6 +217,7 @@ static struct product *product_alloc(const struct build_opts *opts, const struct
     p->o = *opts;
     p->outer = opts->cancel;
     p->registry = opts->registry;
+    clock_gettime(CLOCK_REALTIME, &p->began);
     p->sandbox = *opts->sandbox;
     p->o.sandbox = &p->sandbox;
     p->plans = plans;

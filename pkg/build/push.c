@@ -5,6 +5,32 @@
 
 #include <string.h>
 
+/* ---- while it is made ---- */
+
+/* Is it the stage that the image of some platform is, or one that such a stage starts from? */
+static bool is_in_an_image(const struct product *p, const struct stage_run *st)
+{
+    for (size_t k = 0; k < p->n_plans; k++) {
+        const struct plan *plan = p->plans[k];
+        size_t i = plan->target;
+
+        while (p->builds[k]->stages[i] != st && plan->stages[i].base == PLAN_BASE_STAGE)
+            i = plan->stages[i].base_stage;
+        if (p->builds[k]->stages[i] == st)
+            return true;
+    }
+    return false;
+}
+
+bool push_is_early(const struct build *b, const struct stage_run *st, const struct step *step)
+{
+    const struct ref *cache = cached_kind(b, step) ? cache_repo(b->o.cache) : NULL;
+
+    if (cache && strcmp(cache->domain, b->o.push_repo->domain) == 0)
+        return false;
+    return is_in_an_image(b->whole, st);
+}
+
 /* ---- what was made ---- */
 
 struct push_blob {
@@ -62,7 +88,12 @@ static struct delivery_blob as_delivery(struct push_blob *blob, const struct ref
     const struct ref *other = blob_elsewhere(blob);
     bool near = other && strcmp(other->domain, repo->domain) == 0;
 
-    return (struct delivery_blob){ blob->layer.desc, near ? other->path : NULL, { open_layer, blob } };
+    struct delivery_blob d = { .desc = blob->layer.desc,
+                               .mount_from = near ? other->path : NULL,
+                               .source = { open_layer, blob } };
+
+    d.there = uploads_find(blob->b->whole->uploads, &d.desc.digest, &d.result);
+    return d;
 }
 
 static struct delivery_document document(const char *media_type, const char *text)
@@ -147,6 +178,7 @@ struct err *push_product(struct product *p, const struct ref *repo, const struct
     if (done)
         return NULL;
     list_blobs(p, &list);
+    uploads_settle(p->uploads);
     AUTO_FREE struct delivery_blob *blobs = xcalloc(list.blobs.n, sizeof(*blobs));
     AUTO_FREE struct delivery_document *documents = xcalloc(p->n_plans + 1, sizeof(*documents));
     for (; d.n_blobs < list.blobs.n; d.n_blobs++)
@@ -193,7 +225,7 @@ struct err *image_file_push(const struct image_file *f, const struct push_target
 
     for (size_t i = 0; i < d.n_blobs; i++) {
         places[i] = (struct file_blob){ f, i };
-        blobs[i] = (struct delivery_blob){ *image_file_blob(f, i), NULL, { open_file_blob, &places[i] } };
+        blobs[i] = (struct delivery_blob){ .desc = *image_file_blob(f, i), .source = { open_file_blob, &places[i] } };
     }
     for (size_t i = 0; i < d.n_documents; i++) {
         const struct image_document *doc = image_file_document(f, i);

@@ -306,6 +306,7 @@ static struct err *run_steps(struct build *b, size_t index)
             show.number++;
             show.text = step->display;
             st->layer_ends = !b->o.single_layer || show.number == show.total;
+            st->goes_early = b->whole->uploads && push_is_early(b, st, step);
             TRY(show_step(b, index, i, &show));
         }
         const bool layer = step->kind != STEP_META && st->layer_ends;

@@ -139,9 +139,9 @@ void cache_get_stats(struct cache *c, struct cache_stats *ret)
     pthread_mutex_unlock(&c->lock);
 }
 
-bool cache_writes(const struct cache *c)
+const struct ref *cache_repo(const struct cache *c)
 {
-    return c->own;
+    return c->own ? &c->stores[0].repo : NULL;
 }
 
 void cache_flush(struct cache *c)
@@ -441,7 +441,7 @@ const struct ref *cache_has_blob(struct cache *c, const struct digest *blob)
     pthread_mutex_lock(&c->lock);
     bool there = map_get(c->blobs, blob->text) != NULL;
     pthread_mutex_unlock(&c->lock);
-    return there ? &c->stores[0].repo : NULL;
+    return there ? cache_repo(c) : NULL;
 }
 
 struct document_job {

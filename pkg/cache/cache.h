@@ -65,8 +65,8 @@ struct cache_put {
 };
 /* Writes it in the background, under both of its keys. */
 void cache_put(struct cache *c, const struct cache_put *p);
-/* Is there a repository to write to? */
-bool cache_writes(const struct cache *c);
+/* The repository that is written to; NULL: there is none. Borrowed. */
+const struct ref *cache_repo(const struct cache *c);
 /* Waits until all is written that was put. */
 void cache_flush(struct cache *c);
 /* The build was told to stop, and requests with it; now they may be made again (http_set_cancel): writes what could not

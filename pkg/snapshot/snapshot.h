@@ -89,6 +89,11 @@ struct commit_opts {
     int64_t clamp_mtime_s;     /* later times become this (SOURCE_DATE_EPOCH); INT64_MAX = keep */
     const struct strs *ignore; /* paths ("/a/b" or "a/b") that are not part of the layer, with all below; may be NULL */
     const struct cancel *cancel; /* NULL: the snapshotter's */
+    /* Called at each entry whose time lies between `began` and now: no earlier layer holds the same. NULL: nobody asks.
+     */
+    void (*is_new)(void *ctx);
+    void *ctx;
+    struct timespec began;
 };
 struct commit_stats {
     uint64_t entries, whiteouts, file_bytes; /* what went into the layer */

@@ -267,6 +267,23 @@ static struct err *write_content(struct layer_writer *w, const struct file *f)
 
 /* ---- entries ---- */
 
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
+/* A time that is still to come was set by somebody, who may have set it before. */
+static void tell_new(const struct commit_opts *o, const struct timespec *mtime)
+{
+    struct timespec now;
+
+    if (!o->is_new || !is_later(mtime, &o->began))
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (!is_later(mtime, &now))
+        o->is_new(o->ctx);
+}
+
 static void set_meta(const struct layer_writer *w, struct tar_entry *e, const struct stat *st, const struct owner *o)
 {
     e->mode = o->device ? (st->st_mode & 07777) | o->device : st->st_mode;
@@ -275,6 +292,7 @@ static void set_meta(const struct layer_writer *w, struct tar_entry *e, const st
     e->mtime = st->st_mtim;
     if (e->mtime.tv_sec > w->opts->clamp_mtime_s)
         e->mtime = (struct timespec){ .tv_sec = w->opts->clamp_mtime_s };
+    tell_new(w->opts, &e->mtime);
     dev_t rdev = o->device ? o->rdev : st->st_rdev;
     if (S_ISCHR(e->mode) || S_ISBLK(e->mode)) {
         e->major = major(rdev);

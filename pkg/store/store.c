@@ -326,6 +326,16 @@ struct err *blob_writer_again(struct blob_writer *w)
     return NULL;
 }
 
+struct err *blob_writer_share(const struct blob_writer *w, int *ret_fd)
+{
+    int fd = fcntl(w->fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0)
+        return err_set_kind(err_sys(errno, "cannot read '%s'", w->path), ERR_DISK);
+    *ret_fd = fd;
+    return NULL;
+}
+
 struct err *blob_writer_commit(struct blob_writer *w, const struct digest *d)
 {
     AUTO_FREE char *path = blob_path(w->store, d);

@@ -34,6 +34,8 @@ MUST_USE struct err *blob_writer_new(struct store *s, struct blob_writer **ret);
 struct sink blob_writer_sink(struct blob_writer *w);
 /* Forgets what was written: the blob comes again from its first byte. */
 MUST_USE struct err *blob_writer_again(struct blob_writer *w);
+/* Another descriptor of the file, for pread() of what is in it so far, now and later. */
+MUST_USE struct err *blob_writer_share(const struct blob_writer *w, int *ret_fd);
 /* The caller has verified or computed the digest. */
 MUST_USE struct err *blob_writer_commit(struct blob_writer *w, const struct digest *d);
 void blob_writer_free(struct blob_writer *w);

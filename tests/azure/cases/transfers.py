@@ -172,7 +172,8 @@ def breaks(suite):
     def stalled(world):
         other = world.registries["other.azurecr.io"]
         other.roles[CLIENT] = {"*": READER}
-        images.small(world, other.host, "base/tools")
+        tools = images.small(world, other.host, "base/tools")[0][7:]
+        world.rules.append({"match": "blob.core.*" + tools, "delay": 3})  # the other download begins before that part fails
         suite.stalled = images.small(world, other.host, "base/large", (2 * MB,))[0][7:]
         world.rules.append({"match": "blob.core.*" + suite.stalled, "stall": 1000, "seconds": 200, "times": -1})
 
