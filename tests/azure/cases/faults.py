@@ -100,9 +100,10 @@ def has_digest(request):
 
 
 def plan(suite, requests):
-    """(position, name, fault, mild): all of them, or one kind a position."""
+    """(position, name, fault, mild): all of them at the positions of this part, or one kind a position."""
     kinds = [(k, f, True) for k, f in MILD.items()] + [(k, f, True) for k, f in STALLED.items()] + [(k, f, False) for k, f in LIES.items()]
-    for i, request in enumerate(requests):
+    first, step = suite.args.part if suite.args.full else (0, 1)
+    for i, request in list(enumerate(requests))[first::step]:
         for kind, fault, mild in kinds if suite.args.full else [kinds[i % len(kinds)]]:
             yield i, kind, fault, mild or has_digest(request)
 
