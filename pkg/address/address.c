@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 void address_release(struct address *a)
 {
@@ -155,24 +156,81 @@ char *address_file_name(const struct address *a)
     return name;
 }
 
-/* Adds the URL that begins at s without its password; returns where it stopped. */
+/* The length of a URL in a text: to a blank, or to a quotation mark that closes. */
+static size_t url_len(const char *s)
+{
+    size_t n = 0;
+
+    for (;; n++) {
+        n += strcspn(s + n, " \t\n\"'");
+        if ((s[n] != '"' && s[n] != '\'') || strchr(" \t\n,:;.)]}", s[n + 1])) /* strchr also finds the end */
+            return n;
+    }
+}
+
+static size_t authority_len(const char *s)
+{
+    size_t n = strcspn(s, "/?#"), most = url_len(s);
+
+    return n < most ? n : most;
+}
+
+/* The '@' behind the user info, NULL = there is none. A password that ought to be encoded may hold a '/': what stands
+ * behind the colon is then no port. */
+static const char *user_info_end(const char *authority)
+{
+    size_t n = authority_len(authority);
+    const char *at = memrchr(authority, '@', n);
+    const char *colon = memchr(authority, ':', n);
+
+    if (at || !colon || *authority == '[')
+        return at;
+    bool port = colon[1] == '$' || colon + 1 + strspn(colon + 1, "0123456789") == authority + n;
+    return port ? NULL : memrchr(authority, '@', url_len(authority));
+}
+
+static bool is_over_http(const char *text, const char *separator)
+{
+    size_t n = (size_t)(separator - text);
+
+    return (n >= 4 && strncasecmp(separator - 4, "http", 4) == 0) ||
+           (n >= 5 && strncasecmp(separator - 5, "https", 5) == 0);
+}
+
+/* Where the secret begins in the user info up to `at`: at the password, or at a user who is a token: he has no password
+ * with http, or what GitHub takes for none. For ssh he is a mere name. NULL = nothing is secret. */
+static const char *find_secret(const char *user, const char *at, bool over_http)
+{
+    static const char no_password[] = "x-oauth-basic";
+    const char *colon = memchr(user, ':', (size_t)(at - user));
+
+    if (!colon)
+        return over_http && at > user ? user : NULL;
+    size_t n = (size_t)(at - colon - 1);
+    bool token = n == 0 || (n == strlen(no_password) && strncmp(colon + 1, no_password, n) == 0);
+    return token && colon > user ? user : colon + 1;
+}
+
+/* Adds the URL that begins at s without what is secret in it; returns where it stopped. */
 static const char *redact_one(struct buf *out, const char *s)
 {
-    const char *authority = strstr(s, "://");
+    const char *separator = strstr(s, "://");
 
-    if (!authority) {
+    if (!separator) {
         buf_puts(out, s);
         return s + strlen(s);
     }
-    authority += 3;
-    size_t n = strcspn(authority, "/?# \t\n\"'");
-    const char *at = memrchr(authority, '@', n);
-    const char *colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
+    const char *authority = separator + 3;
+    const char *at = user_info_end(authority);
+    const char *secret = at ? find_secret(authority, at, is_over_http(s, separator)) : NULL;
+    const char *end = at ? at : authority;
 
-    buf_add(out, s, (size_t)((colon ? colon + 1 : authority + n) - s));
-    if (colon)
-        buf_printf(out, "xxxxx%.*s", (int)(authority + n - at), at);
-    return authority + n;
+    buf_add(out, s, (size_t)((secret ? secret : end) - s));
+    if (secret)
+        buf_puts(out, "xxxxx");
+    size_t rest = authority_len(end);
+    buf_add(out, end, rest);
+    return end + rest;
 }
 
 char *address_redact(const char *text)

@@ -32,7 +32,8 @@ char *address_decode(const char *s, bool plus);
 char *address_request(const struct address *a);
 /* The last component of the decoded path, "" if there is none. The caller frees. */
 char *address_file_name(const struct address *a);
-/* Any text with the passwords of URLs in it replaced by "xxxxx": for the history and messages. The caller frees. */
+/* Any text with the passwords of URLs in it replaced by "xxxxx", also a token that stands as a user without a password
+ * (http and https only: with ssh it is a name): for the history and messages. The caller frees. */
 char *address_redact(const char *text);
 /* The host without its port. The caller frees. */
 char *address_host_name(const struct address *a);
