@@ -1,6 +1,6 @@
 /* The wall around a RUN where it sees other processes than its own: what it can do to a victim in another RUN and to
  * the builder, by number, and that it can do the same to its own. The attacker is this program, started in the RUN. */
-#include "../fixtures/sandbox_root.h"
+#include "../fixtures/sandbox_self.h"
 
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -496,41 +496,13 @@ static struct err *find_targets(struct strs *out)
     return NULL;
 }
 
-/* This program in the root of a RUN: with its libraries. */
-static struct err *run_self(const struct sandbox *sb, uint32_t uid, const struct strs *args)
-{
-    const struct run_mount mounts[] = { { .source = "/usr", .target = "/usr", .readonly = true },
-                                        { .source = "/usr/lib", .target = "/lib", .readonly = true },
-                                        { .source = "/usr/lib64", .target = "/lib64", .readonly = true },
-                                        { .source = mount_source, .target = "/m" } };
-    AUTO(buf_release) struct buf out = BUF_INIT;
-    struct run_spec spec = { .root = root_dir,
-                             .cwd = "/",
-                             .user = { .uid = uid, .gid = uid },
-                             .argv = *args,
-                             .mounts = mounts,
-                             .n_mounts = sizeof(mounts) / sizeof(mounts[0]),
-                             .output = collect,
-                             .ctx = &out };
-    struct run_result result = { 0 };
-
-    strs_add(&spec.env, PATH_ENTRY);
-    struct err *e = sandbox_run(sb, &spec, &result);
-    strs_release(&spec.env);
-    if (!e && result.exit_code != 0)
-        e = err_new(ERR_BUG, "%s as %u: exit code %d\n%s", args->items[1], uid, result.exit_code, buf_str(&out));
-    return e;
-}
-
 static struct err *attack_as_both(const struct sandbox *sb)
 {
     AUTO(strs_release) struct strs args = { 0 };
 
-    strs_add(&args, "/m/attacker");
-    strs_add(&args, ATTACK);
     TRY(find_targets(&args));
-    TRY(run_self(sb, 0, &args));
-    return run_self(sb, 1000, &args);
+    TRY(run_self(sb, 0, ATTACK, &args));
+    return run_self(sb, 1000, ATTACK, &args);
 }
 
 static struct err *remove_names(void)
@@ -569,11 +541,9 @@ static struct err *check_own_processes(const struct sandbox *sb, void *ctx)
     AUTO(strs_release) struct strs args = { 0 };
 
     (void)ctx;
-    strs_add(&args, "/m/attacker");
-    strs_add(&args, OWN);
     strs_add(&args, sb->fresh_proc || sb->scoped ? "scoped" : "unscoped");
-    TRY(run_self(sb, 0, &args));
-    return run_self(sb, 1000, &args);
+    TRY(run_self(sb, 0, OWN, &args));
+    return run_self(sb, 1000, OWN, &args);
 }
 
 static struct err *check_abstract_socket(const struct sandbox *sb, void *ctx)
@@ -588,56 +558,11 @@ static struct err *check_abstract_socket(const struct sandbox *sb, void *ctx)
         return NULL; /* docs/security.md says so */
     CHECK(bind(fd, (struct sockaddr *)&at, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0);
     CHECK(listen(fd, 1) == 0);
-    strs_add(&args, "/m/attacker");
-    strs_add(&args, REACH);
     strs_add(&args, at.sun_path + 1);
-    return run_self(sb, 0, &args);
+    return run_self(sb, 0, REACH, &args);
 }
 
 /* ---- tests ---- */
-
-static const struct context worlds[] = {
-    { .name = "full, older kernel", .rung = "full", .no_fresh = true, .no_scope = true },
-    { .name = "full, Landlock", .rung = "full", .no_fresh = true },
-    { .name = "helper, older kernel", .rung = "helper", .subordinate = true, .no_fresh = true, .no_scope = true },
-    { .name = "helper, Landlock", .rung = "helper", .subordinate = true, .no_fresh = true },
-    { .name = "single as root, older kernel", .rung = "single", .no_fresh = true, .no_scope = true },
-    { .name = "single as user, older kernel", .rung = "single", .ordinary = true, .no_fresh = true, .no_scope = true },
-    { .name = "single as user, Landlock", .rung = "single", .ordinary = true, .no_fresh = true },
-};
-#define N_WORLDS (sizeof(worlds) / sizeof(worlds[0]))
-
-static void put_attacker(void)
-{
-    AUTO_FREE char *to = xasprintf("%s/attacker", mount_source);
-    AUTO_CLOSE int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    AUTO_CLOSE int out = open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0755);
-    struct stat st;
-
-    assert_true(in >= 0 && out >= 0 && fstat(in, &st) == 0);
-    assert_null(file_copy_data(in, out, (uint64_t)st.st_size, NULL));
-}
-
-static void in_worlds(struct err *(*build)(const struct sandbox *, void *), const struct context *all, size_t n)
-{
-    bool good = true;
-
-    put_attacker();
-    for (size_t i = 0; i < n; i++) {
-        struct context c = all[i];
-
-        c.build = build;
-        chown_fixture(c.ordinary || c.subordinate ? ORDINARY : 0);
-        struct err *e = run_context(&c);
-        if (e) {
-            print_error("%s:\n", c.name);
-            err_print(stderr, e);
-            err_free(e);
-            good = false;
-        }
-    }
-    assert_true(good);
-}
 
 static void test_strangers(void **state)
 {
@@ -671,8 +596,5 @@ int main(int argc, char **argv)
         code = own(argv[2]);
     else if (argc > 2 && strcmp(argv[1], REACH) == 0)
         code = reach(argv[2]);
-    if (code < 0)
-        return sandbox_test_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
-    fflush(NULL);
-    _exit(code);
+    return self_test_main(argc, argv, code, tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -4,9 +4,13 @@ found() {
     exit 1
 }
 words='righ[t]-password\|c2VjcmV0LW9mLXRoZS1zdGV[w]'
-for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/task/*/environ; do
-    case $f in /proc/$$/*) continue ;; esac
-    grep -qas "$words" "$f" && found "$f"
+# all that a process shows of itself and of others; not the memory, which is tried below, nor what changes something
+for d in /proc/[0-9]* /proc/[0-9]*/task/*; do
+    case $d in "/proc/$$" | "/proc/$$"/*) continue ;; esac
+    for f in "$d"/*; do
+        case ${f##*/} in mem | pagemap | clear_refs | task | fd | cwd | root | exe) continue ;; esac
+        test -f "$f" && echo "$f"
+    done | xargs -r timeout 20 grep -lasD skip "$words" 2>/dev/null | grep . && found "$d"
 done
 for d in /proc/[0-9]*; do
     for f in "$d"/fd/* "$d"/root/mnt/context "$d"/root/mnt/state "$d"/cwd/Dockerfile; do
@@ -18,6 +22,12 @@ for d in /proc/[0-9]*; do
     head -c 1 "$d/mem" >/dev/null 2>&1 && test "$d" != "/proc/$$" && grep -q copyup "$d/comm" 2>/dev/null && found "$d/mem"
 done
 env | grep -q 'PLUGIN_\|DOCKER_\|COPYUP_' && found "the environment"
-grep -rlas "$words" /etc /home /mnt /opt /root /run /srv /tmp /var /dev/shm 2>/dev/null | grep . && found "files"
+# every file that there is, but for the kernel's
+for top in /* /.[!.]*; do
+    case $top in /proc | /sys | /dev) continue ;; esac
+    grep -rlasD skip "$words" "$top" | grep . && found "files"
+done
+grep -rlasD skip "$words" /dev/shm /dev/mqueue | grep . && found "files of /dev"
+find /sys -xdev -type f -readable -size -64k \( -path '*/fs/*' -o -path '*/kernel/*' \) -exec timeout 20 grep -lasD skip "$words" {} + 2>/dev/null | grep . && found "files of /sys"
 test -e /mnt/context -o -e /mnt/state -o -e /run/secrets -o -e /harness -o -e /state -o -e /etc/registry && found "the directories of the pod"
 exit 0
