@@ -229,53 +229,19 @@ static int add_record(scmp_filter_ctx ctx, const struct orders *o)
 static const uint32_t unnamed[] = { 452, 463, 465, 466 };
 #define N_UNNAMED (sizeof(unnamed) / sizeof(unnamed[0]))
 
-/* The program with the unnamed calls refused at its beginning. */
-static struct err *export_program(scmp_filter_ctx ctx, struct buf *ret)
+/* They are refused at the program's beginning. */
+static void refuse_unnamed(struct buf *program)
 {
-    AUTO_CLOSE int fd = memfd_create("filter", MFD_CLOEXEC);
     const struct sock_filter load = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     const struct sock_filter refuse = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
 
-    buf_add(ret, &load, sizeof(load));
+    buf_add(program, &load, sizeof(load));
     for (size_t i = 0; i < N_UNNAMED; i++) {
         const struct sock_filter is = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, unnamed[i], 0, 1);
 
-        buf_add(ret, &is, sizeof(is));
-        buf_add(ret, &refuse, sizeof(refuse));
+        buf_add(program, &is, sizeof(is));
+        buf_add(program, &refuse, sizeof(refuse));
     }
-    int rc = fd < 0 ? -errno : seccomp_export_bpf(ctx, fd);
-    if (rc < 0 || lseek(fd, 0, SEEK_SET) < 0)
-        return err_sys(rc < 0 ? -rc : errno, "cannot make the filter of system calls");
-    return file_read_fd(fd, "filter", BPF_MAXINSNS * sizeof(struct sock_filter), ret);
-}
-
-static int load_program(const struct sock_fprog *program)
-{
-    /* As every container runtime: before Linux 5.16 a filter else slows down all of the program's memory. */
-    unsigned flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-    /* a call that the supervisor has begun is not interrupted, so that nothing is done twice (Linux 5.19) */
-    int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | FILTER_FLAG_WAIT_KILLABLE, program);
-
-    if (fd < 0 && errno == EINVAL)
-        fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
-    return fd;
-}
-
-static struct err *load_with_listener(scmp_filter_ctx ctx, int recorder_fd)
-{
-    AUTO(buf_release) struct buf text = BUF_INIT;
-    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    AUTO_CLOSE int listener = -1;
-
-    if (root < 0)
-        return err_sys(errno, "cannot open the root directory");
-    TRY(export_program(ctx, &text));
-    const struct sock_fprog program = { (unsigned short)(text.len / sizeof(struct sock_filter)),
-                                        (struct sock_filter *)text.data };
-    listener = load_program(&program);
-    if (listener < 0)
-        return err_sys(errno, "cannot load the filter of system calls");
-    return record_attach(recorder_fd, listener, root);
 }
 
 /* ---- all of it ---- */
@@ -304,17 +270,10 @@ static void add_architectures(scmp_filter_ctx ctx)
 static int prepare_filter(scmp_filter_ctx ctx)
 {
     add_architectures(ctx);
-    /* Not "no new privileges": setuid programs of the image shall work where the pod lets them. */
-    int rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0);
-
-    if (rc == 0)
-        (void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_SSB, 1); /* as load_program() */
-    if (rc == 0)
-        (void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list */
-    return rc;
+    return seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list */
 }
 
-static int build_wall(scmp_filter_ctx ctx, const struct orders *o)
+static int add_wall_rules(scmp_filter_ctx ctx, const struct orders *o)
 {
     int rc = prepare_filter(ctx);
 
@@ -324,39 +283,99 @@ static int build_wall(scmp_filter_ctx ctx, const struct orders *o)
         rc = add_list(ctx, SCMP_ACT_ERRNO(EPERM), refused, sizeof(refused) / sizeof(refused[0]));
     if (rc == 0)
         rc = add_argument_rules(ctx);
-    if (rc == 0 && !o->fresh_proc && !o->scoped)
+    if (rc == 0 && !filter_is_common(o))
         rc = add_wall(ctx, o);
-    return rc == 0 ? seccomp_load(ctx) : rc;
+    return rc;
 }
 
-static struct err *load_wall(const struct orders *o)
+static int add_record_rules(scmp_filter_ctx ctx, const struct orders *o)
 {
-    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-    int rc = ctx ? build_wall(ctx, o) : -ENOMEM;
+    int rc = prepare_filter(ctx);
 
-    seccomp_release(ctx);
-    return rc < 0 ? err_sys(-rc, "cannot load the filter of system calls") : NULL;
+    return rc == 0 ? add_record(ctx, o) : rc;
 }
 
-static struct err *load_record(const struct orders *o, int recorder_fd)
+/* The program of these rules, behind what is in *program. */
+static struct err *make_program(int (*add_rules)(scmp_filter_ctx ctx, const struct orders *o), const struct orders *o,
+                                struct buf *program)
 {
+    AUTO_CLOSE int fd = memfd_create("filter", MFD_CLOEXEC);
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-    int rc = ctx ? prepare_filter(ctx) : -ENOMEM;
+    int rc = !ctx ? -ENOMEM : fd < 0 ? -errno : add_rules(ctx, o);
 
     if (rc == 0)
-        rc = add_record(ctx, o);
-    struct err *e =
-        rc < 0 ? err_sys(-rc, "cannot make the filter of supervised calls") : load_with_listener(ctx, recorder_fd);
+        rc = seccomp_export_bpf(ctx, fd);
     seccomp_release(ctx);
-    return e;
+    if (rc < 0 || lseek(fd, 0, SEEK_SET) < 0)
+        return err_sys(rc < 0 ? -rc : errno, "cannot make the filter of system calls");
+    return file_read_fd(fd, "filter", BPF_MAXINSNS * sizeof(struct sock_filter), program);
+}
+
+bool filter_is_common(const struct orders *o)
+{
+    return o->fresh_proc || o->scoped;
+}
+
+struct err *filter_make(const struct orders *o, struct buf *wall, struct buf *supervised)
+{
+    struct err *e = make_program(add_wall_rules, o, wall);
+
+    if (!e && o->record) {
+        refuse_unnamed(supervised);
+        e = make_program(add_record_rules, o, supervised);
+    }
+    return err_set_kind(e, ERR_POD);
+}
+
+/* ---- loading ---- */
+
+/* `flags`: beside the one that every container runtime gives: before Linux 5.16 a filter else slows down all of the
+ * program's memory. -1: refused. */
+static int load(const struct order_filter *f, unsigned long flags)
+{
+    const struct sock_fprog program = { (unsigned short)(f->len / sizeof(struct sock_filter)),
+                                        (struct sock_filter *)(void *)f->data };
+
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
+}
+
+static struct err *load_refused(void)
+{
+    return err_sys(errno, "cannot load the filter of system calls");
+}
+
+static struct err *load_with_listener(const struct order_filter *f, int recorder_fd)
+{
+    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (root < 0)
+        return err_sys(errno, "cannot open the root directory");
+    /* a call that the supervisor has begun is not interrupted, so that nothing is done twice (Linux 5.19) */
+    AUTO_CLOSE int listener = load(f, SECCOMP_FILTER_FLAG_NEW_LISTENER | FILTER_FLAG_WAIT_KILLABLE);
+    if (listener < 0 && errno == EINVAL)
+        listener = load(f, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    if (listener < 0)
+        return load_refused();
+    return record_attach(recorder_fd, listener, root);
 }
 
 /* Two filters, of which the stricter answer counts: what the wall refuses the supervisor cannot allow. */
+static struct err *load_both(const struct orders *o, const struct order_filter *wall,
+                             const struct order_filter *supervised, int recorder_fd)
+{
+    if (load(wall, 0) < 0)
+        return load_refused();
+    return o->record ? load_with_listener(supervised, recorder_fd) : NULL;
+}
+
 struct err *filter_load(const struct orders *o, int recorder_fd)
 {
-    struct err *e = load_wall(o);
+    AUTO(buf_release) struct buf wall = BUF_INIT;
+    AUTO(buf_release) struct buf supervised = BUF_INIT;
 
-    if (!e && o->record)
-        e = load_record(o, recorder_fd);
-    return err_set_kind(e, ERR_POD);
+    if (o->wall.len)
+        return err_set_kind(load_both(o, &o->wall, &o->supervised, recorder_fd), ERR_POD);
+    TRY(filter_make(o, &wall, &supervised));
+    const struct order_filter made[] = { { wall.data, wall.len }, { supervised.data, supervised.len } };
+    return err_set_kind(load_both(o, &made[0], &made[1], recorder_fd), ERR_POD);
 }

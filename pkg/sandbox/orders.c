@@ -29,6 +29,12 @@ static void put_numbers(struct buf *out, const uint32_t *items, size_t n)
         put_u32(out, items[i]);
 }
 
+static void put_data(struct buf *out, const char *data, size_t n)
+{
+    put_u32(out, (uint32_t)n);
+    buf_add(out, data, n);
+}
+
 void orders_encode(const struct orders *o, struct buf *out)
 {
     put_str(out, o->root);
@@ -49,8 +55,7 @@ void orders_encode(const struct orders *o, struct buf *out)
         put_str(out, m->target);
         buf_add(out, &m->tmpfs_bytes, sizeof(m->tmpfs_bytes));
         put_u32(out, m->readonly);
-        put_u32(out, (uint32_t)m->len);
-        buf_add(out, m->data, m->len);
+        put_data(out, m->data, m->len);
         put_u32(out, m->mode);
         put_u32(out, m->uid);
         put_u32(out, m->gid);
@@ -61,6 +66,8 @@ void orders_encode(const struct orders *o, struct buf *out)
     put_u32(out, o->no_network);
     put_u32(out, o->n_ids);
     put_u32(out, o->record);
+    put_data(out, o->wall.data, o->wall.len);
+    put_data(out, o->supervised.data, o->supervised.len);
 }
 
 /* A cursor that fails once and then stays failed: the end is the one place to look. */
@@ -120,14 +127,15 @@ static void get_strs(struct cursor *c, struct strs *out)
         strs_take(out, get_str(c));
 }
 
-static void get_data(struct cursor *c, struct order_mount *m)
+static char *get_data(struct cursor *c, size_t *ret_len)
 {
     uint32_t n = get_u32(c);
 
     c->bad = c->bad || n > c->left;
-    m->len = c->bad ? 0 : n;
-    m->data = xcalloc(1, m->len + 1);
-    get_bytes(c, m->data, m->len);
+    *ret_len = c->bad ? 0 : n;
+    char *data = xcalloc(1, *ret_len + 1);
+    get_bytes(c, data, *ret_len);
+    return data;
 }
 
 static void get_mounts(struct cursor *c, struct orders *o)
@@ -139,7 +147,7 @@ static void get_mounts(struct cursor *c, struct orders *o)
         m.target = get_str(c);
         get_bytes(c, &m.tmpfs_bytes, sizeof(m.tmpfs_bytes));
         m.readonly = get_u32(c) != 0;
-        get_data(c, &m);
+        m.data = get_data(c, &m.len);
         m.mode = get_u32(c);
         m.uid = get_u32(c);
         m.gid = get_u32(c);
@@ -169,6 +177,8 @@ struct err *orders_decode(const void *data, size_t len, struct orders *ret_order
     o.no_network = get_u32(&c) != 0;
     o.n_ids = get_u32(&c);
     o.record = (enum record_level)get_u32(&c);
+    o.wall.data = get_data(&c, &o.wall.len);
+    o.supervised.data = get_data(&c, &o.supervised.len);
     if (c.bad || c.left != 0 || o.argv.n == 0 || o.record > RECORD_USER) {
         orders_release(&o);
         return err_new(ERR_BUG, "the orders of a RUN cannot be understood");
@@ -187,6 +197,8 @@ void orders_release(struct orders *o)
         free(m->source);
         free(m->target);
     }
+    free(o->wall.data);
+    free(o->supervised.data);
     free(o->root);
     free(o->cwd);
     free(o->hostname);

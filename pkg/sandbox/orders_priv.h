@@ -33,6 +33,12 @@ struct order_mount { /* struct run_mount; kind is enum run_mount_kind */
     uint32_t mode, uid, gid;
 };
 
+/* A program of the kernel's filter of system calls; len 0: none. */
+struct order_filter {
+    char *data;
+    size_t len;
+};
+
 struct orders {
     char *root, *cwd, *hostname; /* hostname "": the usual one */
     struct strs argv, env, hosts;
@@ -45,6 +51,7 @@ struct orders {
     bool no_network;
     uint32_t n_ids; /* mapped in our namespace */
     enum record_level record;
+    struct order_filter wall, supervised; /* none: they are made where they are loaded (filter_make()) */
 };
 
 void orders_encode(const struct orders *o, struct buf *out);

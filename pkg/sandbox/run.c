@@ -3,6 +3,7 @@
 #include "sandbox/sandbox.h"
 
 #include "base/limits.h"
+#include "sandbox/confine_priv.h"
 #include "sandbox/oom_priv.h"
 #include "sandbox/orders_priv.h"
 #include "sys/file.h"
@@ -122,10 +123,13 @@ static struct err *encode_orders(const struct sandbox *sb, const struct run_spec
     fill_orders(sb, spec, &o);
     fill_lists(spec, &o);
     fill_mounts(spec, &o);
-    orders_encode(&o, out);
+    struct err *e = filter_give(&o);
+    if (!e)
+        orders_encode(&o, out);
     vec_free(&o.groups);
     vec_free(&o.mounts);
     vec_free(&o.protect);
+    TRY(e);
     if (out->len > LIMIT_RUN_ORDERS_BYTES)
         return err_new(ERR_DOCKERFILE, "arguments and environment of a RUN are %zu bytes, more than %d", out->len,
                        LIMIT_RUN_ORDERS_BYTES);

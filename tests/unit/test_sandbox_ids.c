@@ -1,6 +1,7 @@
-/* Id maps, and the orders for a command. */
+/* Id maps, the orders for a command, and the filters in them. */
 #include "base/buf.h"
 #include "base/mem.h"
+#include "sandbox/confine_priv.h"
 #include "sandbox/idmap_priv.h"
 #include "sandbox/orders_priv.h"
 #include "sandbox/subid_priv.h"
@@ -131,6 +132,7 @@ static void test_orders(void **state)
                              .gid = 6 };
     vec_push(&o.mounts, m);
     vec_push(&o.protect, 12U);
+    o.supervised = (struct order_filter){ xstrdup("a\nb"), 3 };
     orders_encode(&o, &bytes);
     assert_null(orders_decode(bytes.data, bytes.len, &back));
     assert_string_equal(back.hostname, "h");
@@ -141,6 +143,9 @@ static void test_orders(void **state)
     assert_int_equal(back.mounts.items[0].tmpfs_bytes, UINT64_MAX);
     assert_int_equal(back.mounts.items[0].len, 2);
     assert_memory_equal(back.mounts.items[0].data, "a", 2);
+    assert_int_equal(back.wall.len, 0);
+    assert_int_equal(back.supervised.len, 3);
+    assert_memory_equal(back.supervised.data, "a\nb", 3);
     orders_release(&back);
     orders_release(&o);
     for (size_t len = 0; len < bytes.len; len++) { /* every truncation is noticed */
@@ -155,13 +160,56 @@ static void test_orders(void **state)
     err_free(e);
 }
 
+/* ---- filters ---- */
+
+static void test_filters_are_kept(void **state)
+{
+    static const struct orders kinds[] = {
+        { .record = RECORD_DEVICES, .fresh_proc = true }, { .record = RECORD_ROOT, .fresh_proc = true },
+        { .record = RECORD_USER, .fresh_proc = true },    { .record = RECORD_USER, .fresh_proc = true, .scoped = true },
+        { .record = RECORD_ROOT, .scoped = true },        { .record = RECORD_NONE, .fresh_proc = true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        AUTO(buf_release) struct buf wall = BUF_INIT;
+        AUTO(buf_release) struct buf supervised = BUF_INIT;
+        struct orders first = kinds[i], second = kinds[i];
+
+        assert_true(filter_is_common(&first));
+        assert_null(filter_give(&first));
+        assert_null(filter_give(&second));
+        assert_ptr_equal(first.wall.data, second.wall.data);
+        assert_null(filter_make(&kinds[i], &wall, &supervised)); /* what the RUN's own process would make */
+        assert_int_equal(first.wall.len, wall.len);
+        assert_memory_equal(first.wall.data, wall.data, wall.len);
+        assert_int_equal(first.supervised.len, supervised.len);
+        assert_true((supervised.len > 0) == (kinds[i].record != RECORD_NONE));
+        if (supervised.len)
+            assert_memory_equal(first.supervised.data, supervised.data, supervised.len);
+    }
+}
+
+/* Those that name processes are made where the processes are known. */
+static void test_filters_of_one_run(void **state)
+{
+    struct orders o = { .record = RECORD_ROOT };
+
+    (void)state;
+    vec_push(&o.protect, 12U);
+    assert_false(filter_is_common(&o));
+    assert_null(filter_give(&o));
+    assert_int_equal(o.wall.len, 0);
+    assert_int_equal(o.supervised.len, 0);
+    vec_free(&o.protect);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_id_maps),
-        cmocka_unit_test(test_subordinate_ids),
-        cmocka_unit_test(test_id_map_texts),
-        cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_id_maps),          cmocka_unit_test(test_subordinate_ids),
+        cmocka_unit_test(test_id_map_texts),     cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_filters_are_kept), cmocka_unit_test(test_filters_of_one_run),
     };
 
     return cmocka_run_group_tests_name("sandbox ids", tests, NULL, NULL);
