@@ -3,11 +3,13 @@
 
 #include "sandbox/caps_priv.h"
 #include "sandbox/confine_priv.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -110,9 +112,14 @@ static const struct record_row *find_row(const struct numbers *n, const struct s
 
 static struct answer ask(struct recorder *r, const struct numbers *numbers, const struct seccomp_notif *req)
 {
-    struct call c = { .r = r, .id = req->id, .tid = (pid_t)req->pid, .arg = (const uint64_t *)req->data.args };
+    struct call c;
     struct cred real;
 
+    memset(&c, 0, offsetof(struct call, path) + 1);
+    c.r = r;
+    c.id = req->id;
+    c.tid = (pid_t)req->pid;
+    c.arg = (const uint64_t *)req->data.args;
     c.row = find_row(numbers, &req->data, &c.abi);
     if (!c.row)
         return by_kernel();
@@ -224,6 +231,15 @@ static void begin_credentials(struct recorder *r, const struct orders *o)
     r->all_initial = true;
 }
 
+/* A directory of the builder's may be another RUN's at the same time. */
+static bool sees_shared_files(const struct orders *o)
+{
+    for (size_t i = 0; i < o->mounts.n; i++)
+        if (o->mounts.items[i].kind == RUN_MOUNT_BIND)
+            return true;
+    return false;
+}
+
 static bool attach(struct recorder *r, int socket_fd)
 {
     int fds[N_PASSED];
@@ -257,6 +273,7 @@ static _Noreturn void supervise(const struct orders *o, int proc_fd, int socket_
     learn_numbers(numbers, o);
     begin_credentials(&r, o);
     record_files_init(&r);
+    record_known_init(&r, sees_shared_files(o));
     record_open_devices(&r);
     if (!attach(&r, socket_fd))
         _exit(1);

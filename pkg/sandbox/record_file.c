@@ -140,6 +140,7 @@ int target_give(struct call *c, struct target *t, const struct owner *o)
 {
     if (is_root(o) && !t->recorded)
         return 0; /* what has no record is root's */
+    record_known_forget(c->r);
     int rc = t->foreign ? -EOPNOTSUPP : record_write(t->fd, t->st.st_mode, o);
     if (rc == -EOPNOTSUPP || rc == -EPERM)
         keep_foreign(c->r->fs, &t->st, o);
@@ -220,15 +221,10 @@ static bool same_file(const struct stat *a, const struct stat *b)
 /* The directory where the kernel begins to look: what lies above it is not searched. */
 static bool stat_start(struct call *c, const struct place *p, struct stat *ret)
 {
-    char path[32];
+    struct own_path path;
 
-    if (p->absolute)
-        return stat("/", ret) == 0;
-    if (p->from == AT_FDCWD)
-        (void)snprintf(path, sizeof(path), "%d/cwd", (int)c->tid);
-    else
-        (void)snprintf(path, sizeof(path), "%d/fd/%d", (int)c->tid, p->from);
-    return fstatat(c->r->proc_fd, path, ret, 0) == 0;
+    record_own_path(c, p->from, p->absolute ? "/" : "", p->absolute, "", &path);
+    return stat(path.text, ret) == 0;
 }
 
 /* Goes up from fd until the start. *ret_open: everybody may search all of it. */

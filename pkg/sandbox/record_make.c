@@ -25,18 +25,12 @@ bool record_is_plain_root(const struct call *c)
 /* The mode of the directory that the row's path is in, by one look; 0 if there is none. */
 static mode_t mode_of_parent(const struct call *c)
 {
-    char path[LIMIT_PATH_BYTES + 64];
     const char *slash = strrchr(c->path, '/');
-    int len = slash ? (int)(slash - c->path) + 1 : 0, dir = record_dir_of(c);
+    struct own_path path;
     struct stat st;
 
-    if (c->path[0] == '/')
-        (void)snprintf(path, sizeof(path), "%.*s.", len, c->path);
-    else if (dir == AT_FDCWD)
-        (void)snprintf(path, sizeof(path), "%d/cwd/%.*s.", (int)c->tid, len, c->path);
-    else
-        (void)snprintf(path, sizeof(path), "%d/fd/%d/%.*s.", (int)c->tid, dir, len, c->path);
-    return stat(path, &st) == 0 ? st.st_mode : 0;
+    record_own_path(c, record_dir_of(c), c->path, slash ? (size_t)(slash - c->path) + 1 : 0, ".", &path);
+    return stat(path.text, &st) == 0 ? st.st_mode : 0;
 }
 
 bool record_needs_no_owner(const struct call *c)
@@ -94,6 +88,7 @@ struct answer record_symlink(struct call *c)
     char text[LIMIT_PATH_BYTES];
     int rc = record_read_path(c);
 
+    record_known_change(c);
     if (rc < 0)
         return with_value(rc);
     if (record_needs_no_owner(c) || ends_in_slash(c->path))

@@ -76,6 +76,7 @@ struct answer record_rename(struct call *c)
     unsigned flags = c->row->fixed & RENAME_WITH_FLAGS ? (unsigned)c->arg[4] : 0;
 
     record_forget_dirs(c->r);
+    record_known_change(c);
     if (record_is_plain_root(c))
         return by_kernel();
     int rc = read_both(c, &from, &to);
@@ -116,6 +117,7 @@ struct answer record_link(struct call *c)
     struct named from = { 0 }, to = { 0 };
     int flags = c->row->flags == NO_ARG ? 0 : arg_int(c, c->row->flags);
 
+    record_known_change(c);
     if (record_is_plain_root(c))
         return by_kernel();
     int rc = read_both(c, &from, &to);

@@ -96,7 +96,7 @@ struct call {
     const uint64_t *arg; /* six */
     const struct cred *cred;
     uint32_t mark;               /* of cred */
-    char path[LIMIT_PATH_BYTES]; /* what record_read_path() read */
+    char path[LIMIT_PATH_BYTES]; /* what record_read_path() read; last, as it is not cleared for each call */
 };
 
 static inline struct answer by_kernel(void)
@@ -198,6 +198,13 @@ int record_read_path(struct call *c);
 /* The row's descriptor (AT_FDCWD if it has none), and its flags. */
 int record_dir_of(const struct call *c);
 int record_flags_of(const struct call *c);
+/* A path of the caller's as one of ours, relative to our working directory, which is /proc: the first `len` bytes of
+ * `path` from its descriptor `dir`, and `last` after them. It is not resolved with all care, and for looks only. */
+struct own_path {
+    char text[LIMIT_PATH_BYTES + 64];
+};
+void record_own_path(const struct call *c, int dir, const char *path, size_t len, const char *last,
+                     struct own_path *ret);
 /* Opens what the row names, after record_read_path(): 0, LEAVE_IT or a negative errno. `resolve`: of openat2(2). */
 int target_open(struct call *c, bool follow, uint64_t resolve, struct target *t);
 /* The same for a path in any argument, with its descriptor. */
@@ -253,6 +260,20 @@ enum glance record_glance_fd(int fd);
 /* Of what the row and c->path name. The path is not resolved with all care: a wrong answer here costs time, or an owner
  * of a file that is reached through /proc. */
 enum glance record_glance(const struct call *c, bool follow);
+
+/* ---- paths that are known to lead to files without a record (record_known.c) ---- */
+
+/* `shared`: the RUN sees directories that others may change at the same time: nothing is known then. */
+void record_known_init(struct recorder *r, bool shared);
+/* c->path, an absolute one, was looked at before, and nothing has changed since. */
+bool record_known_plain(const struct call *c, bool follow);
+/* It was looked at now: GLANCE_PLAIN. */
+void record_known_add(const struct call *c, bool follow);
+/* A file was given a record. */
+void record_known_forget(struct recorder *r);
+/* The call gives a name to a file that is there, or makes a symlink, now or once the kernel is left to do it. */
+void record_known_change(struct call *c);
+
 /* False: no record. Of an open file; O_PATH will do, as below. */
 bool record_read(int fd, mode_t mode, struct owner *ret);
 /* 0 or a negative errno. */
@@ -297,6 +318,7 @@ struct recorder {
     VEC(struct pending) pending;
     struct record_fs *fs; /* file systems seen */
     struct record_dirs *dirs;
+    struct record_known *known;
     int device_fds[RECORD_DEVICE_COUNT]; /* O_PATH, -1: not there */
 };
 

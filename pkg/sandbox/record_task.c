@@ -24,10 +24,11 @@
 #ifndef PIDFD_THREAD /* Linux 6.9 */
 #define PIDFD_THREAD O_EXCL
 #endif
-#define MARK_PER_THREAD (MARKS_MAX + 1)
-#define SLACK_BASE      60000 /* ns; the usual slack is 50,000 */
-#define PAGE_BYTES      4096
-#define MARKING_ROUNDS  100 /* over the threads of a process, while it makes new ones */
+#define MARK_PER_THREAD  (MARKS_MAX + 1)
+#define SLACK_BASE       60000 /* ns; the usual slack is 50,000 */
+#define PAGE_BYTES       4096
+#define SHORT_PATH_BYTES 128
+#define MARKING_ROUNDS   100 /* over the threads of a process, while it makes new ones */
 
 /* ---- memory ---- */
 
@@ -45,13 +46,15 @@ int task_write(const struct call *c, uint64_t address, const void *data, size_t 
     return process_vm_writev(c->tid, &from, 1, &to, 1, 0) == (ssize_t)n ? 0 : -EFAULT;
 }
 
-/* Page by page: the next one need not exist. */
+/* Page by page: the next one need not exist. Most paths are short: little of a page first. */
 int task_read_string(const struct call *c, uint64_t address, char *out, size_t size)
 {
     for (size_t done = 0; done < size;) {
         size_t n = PAGE_BYTES - (address + done) % PAGE_BYTES;
 
         n = n < size - done ? n : size - done;
+        if (!done && n > SHORT_PATH_BYTES)
+            n = SHORT_PATH_BYTES;
         int rc = task_read(c, address + done, out + done, n);
         if (rc < 0)
             return rc;

@@ -43,21 +43,25 @@ enum glance record_glance_fd(int fd)
 
 enum glance record_glance(const struct call *c, bool follow)
 {
-    char path[LIMIT_PATH_BYTES + 64], names[NAMES_BYTES];
-    int dir = record_dir_of(c);
-    const char *p = path;
+    struct own_path path;
+    char names[NAMES_BYTES];
+    const char *p = c->path;
 
-    if (c->path[0] == '/')
-        p = c->path;
-    else if (dir == AT_FDCWD)
-        (void)snprintf(path, sizeof(path), "%d/cwd/%s", (int)c->tid, c->path);
-    else
-        (void)snprintf(path, sizeof(path), "%d/fd/%d%s%s", (int)c->tid, dir, c->path[0] ? "/" : "", c->path);
+    if (record_known_plain(c, follow))
+        return GLANCE_PLAIN;
+    if (c->path[0] != '/') {
+        record_own_path(c, record_dir_of(c), c->path, strlen(c->path), "", &path);
+        p = path.text;
+    }
     if (!c->path[0])
         follow = true; /* the link in /proc is not what is asked for */
     ssize_t n = follow ? listxattr(p, names, sizeof(names)) : llistxattr(p, names, sizeof(names));
     enum glance g = judge(names, n);
-    return g == GLANCE_PLAIN && record_has_foreign(c->r) ? GLANCE_MARKED : g;
+    if (g == GLANCE_PLAIN && record_has_foreign(c->r))
+        return GLANCE_MARKED;
+    if (g == GLANCE_PLAIN)
+        record_known_add(c, follow);
+    return g;
 }
 
 /* ---- records ---- */
