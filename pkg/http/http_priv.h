@@ -74,6 +74,11 @@ bool transfer_unreachable(CURLcode code);
  * out of the answer's body, which is an error's text. */
 void scrub_answer(struct transfer *t);
 
+/* ---- spell.c ---- */
+/* Appends the ways in which a text may spell a secret: plain, as JSON, percent-encoded, in base64. They are as secret.
+ */
+void secret_spell(const char *s, size_t n, struct strs *ret);
+
 /* ---- roots.c ---- */
 /* The first well-known CA bundle that can be read, or NULL. */
 const char *roots_find(void);

@@ -12,26 +12,10 @@
 /* A parameter of a URL that is as long may be a signature. */
 #define SIGNATURE_MIN_BYTES 16
 
-/* Appends a secret as it is, and as JSON has it where that is another text. */
 static void add(struct strs *secrets, const char *s, size_t n)
 {
-    struct buf json = BUF_INIT, slashes = BUF_INIT;
-
-    if (n < SECRET_MIN_BYTES)
-        return;
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] == '"' || s[i] == '\\') {
-            buf_putc(&json, '\\');
-            buf_putc(&slashes, '\\');
-        } else if (s[i] == '/') {
-            buf_putc(&slashes, '\\');
-        }
-        buf_putc(&json, s[i]);
-        buf_putc(&slashes, s[i]);
-    }
-    strs_take(secrets, xstrndup(s, n));
-    strs_take(secrets, buf_steal(&json));
-    strs_take(secrets, buf_steal(&slashes));
+    if (n >= SECRET_MIN_BYTES)
+        secret_spell(s, n, secrets);
 }
 
 /* The value of a field, as it was sent and decoded. */
@@ -146,23 +130,57 @@ static void replace(struct buf *text, const char *secret)
     *text = out;
 }
 
-void scrub_answer(struct transfer *t)
+/* The text may have been cut in the middle of a secret. */
+static void cut_begun(struct buf *text, const char *secret)
+{
+    size_t n = strlen(secret) - 1;
+
+    for (n = n < text->len ? n : text->len; n >= SECRET_MIN_BYTES; n--) {
+        char *at = text->data + text->len - n;
+
+        if (memcmp(at, secret, n) != 0)
+            continue;
+        explicit_bzero(at, n);
+        text->len -= n;
+        buf_puts(text, "***");
+        return;
+    }
+}
+
+static int longer_first(const void *a, const void *b)
+{
+    size_t n = strlen(*(char *const *)a), m = strlen(*(char *const *)b);
+
+    return n < m ? 1 : n > m ? -1 : 0;
+}
+
+static void find_secrets(const struct transfer *t, struct strs *secrets)
 {
     const struct http_request *rq = t->rq;
+
+    if (rq->authorization)
+        add_authorization(secrets, rq->authorization);
+    add_headers(secrets, &rq->headers);
+    add_url(secrets, rq->url);
+    add_url(secrets, t->url);
+    if (is_form(rq))
+        add_fields(secrets, rq->body, rq->body_len, 0);
+    if (secrets->n) /* one may be a piece of another: the rest of that would stay */
+        qsort(secrets->items, secrets->n, sizeof(*secrets->items), longer_first);
+}
+
+void scrub_answer(struct transfer *t)
+{
     struct strs secrets = { 0 };
 
     if (!t->r.body.len)
         return;
-    if (rq->authorization)
-        add_authorization(&secrets, rq->authorization);
-    add_headers(&secrets, &rq->headers);
-    add_url(&secrets, rq->url);
-    add_url(&secrets, t->url);
-    if (is_form(rq))
-        add_fields(&secrets, rq->body, rq->body_len, 0);
+    find_secrets(t, &secrets);
     for (size_t i = 0; i < secrets.n; i++) {
         if (memmem(t->r.body.data, t->r.body.len, secrets.items[i], strlen(secrets.items[i])))
             replace(&t->r.body, secrets.items[i]);
+        if (t->truncated)
+            cut_begun(&t->r.body, secrets.items[i]);
         explicit_bzero(secrets.items[i], strlen(secrets.items[i]));
     }
     strs_release(&secrets);
