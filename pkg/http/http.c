@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
+#include <time.h>
 
 #define DEFAULT_CONNECT_TIMEOUT_MS 10000
 #define DEFAULT_STALL_TIMEOUT_MS   30000
@@ -206,16 +207,28 @@ static int with_jitter(int ms)
     return ms / 2 + (int)(random % ((unsigned)ms / 2 + 1));
 }
 
-/* Whole seconds; the form with a date is so rare that the ordinary back-off will do. */
+/* From a date of HTTP to the next; the server's own clock tells when it is now, if it says. */
+static int64_t seconds_until(const struct http_response *a, const char *date)
+{
+    const char *now = http_header(a, "date");
+    time_t from = now ? curl_getdate(now, NULL) : -1, to = curl_getdate(date, NULL);
+
+    return to < 0 ? 0 : (int64_t)to - (int64_t)(from < 0 ? time(NULL) : from);
+}
+
+/* Retry-After: seconds, or a date (RFC 9110 section 10.2.3). 0 = it says nothing. */
 static int asked_delay_ms(const struct http_response *last)
 {
     const char *text = last ? http_header(last, "retry-after") : NULL;
-    char *end;
+    int64_t s = 0;
 
-    if (!text || *text < '0' || *text > '9')
+    if (!text)
         return 0;
-    unsigned long long s = strtoull(text, &end, 10);
-    if (*end)
+    if (*text && text[strspn(text, "0123456789")] == '\0')
+        s = strtoll(text, NULL, 10);
+    else
+        s = seconds_until(last, text);
+    if (s <= 0)
         return 0;
     return s > LIMIT_HTTP_WAIT_MS / 1000 ? LIMIT_HTTP_WAIT_MS : (int)s * 1000;
 }

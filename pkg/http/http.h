@@ -79,8 +79,8 @@ struct http_response {
 
 /* Performs it. An HTTP status is a result (also 4xx, 5xx once retries are used up); errors are ERR_NETWORK (name
  * resolution, connect, TLS, cut body), with what to check, or the sink's own, or cancel's. Retried: 408, 429, 500, 502,
- * 503, 504, connection failures; Retry-After is honoured up to 60 s. With `out`, a body that breaks in the middle is
- * resumed by Range where the server allows it, else ERR_NETWORK: the sink never sees a byte twice. */
+ * 503, 504, connection failures; Retry-After (seconds or a date) is honoured up to 60 s. With `out`, a body that breaks
+ * in the middle is resumed by Range where the server allows it, else ERR_NETWORK: the sink never sees a byte twice. */
 MUST_USE struct err *http_perform(struct http *h, const struct http_request *rq, struct http_response *ret);
 /* The first header of that (lower-case) name, or NULL. Borrowed. */
 const char *http_header(const struct http_response *r, const char *name);

@@ -196,19 +196,32 @@ static void test_retries(void **state)
     }
 }
 
-static void test_retry_after(void **state)
+static void check_retry_after(const char *headers)
 {
     AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 1 });
     AUTO_FREE char *url = url_of(fix.port, "/hello");
     AUTO(http_response_release) struct http_response a = { 0 };
     struct http_request rq = { .method = "POST", .url = url, .body_fd = -1 };
+    AUTO_FREE char *set = xasprintf("{'rules':[{'match':'.','status':429,'headers':{%s}}]}", headers);
     double start = now();
 
-    (void)state;
-    fixture_set(&fix, "{'rules':[{'match':'.','status':429,'headers':{'Retry-After':'1'}}]}");
+    fixture_set(&fix, set);
     no_error(http_perform(h, &rq, &a));
     assert_int_equal(a.status, 200);
     assert_true(now() - start >= 0.95);
+}
+
+static void test_retry_after(void **state)
+{
+    time_t then;
+    struct tm tm;
+    char date[80];
+
+    (void)state;
+    check_retry_after("'Retry-After':'1'");
+    then = time(NULL) + 2; /* of whole seconds: at least one is left */
+    strftime(date, sizeof(date), "'Retry-After':'%a, %d %b %Y %H:%M:%S GMT'", gmtime_r(&then, &tm));
+    check_retry_after(date);
 }
 
 static void test_resume(void **state)
@@ -598,6 +611,15 @@ static const struct {
       "se=1&sig=abcdefghijklmnop%2Fq, abcdefghijklmnop/q", "se=1&sig=***, ***" },
     { "form", NULL, NULL, "", "grant_type=password&client_secret=a%2Bbcd&scope=all", "password a%2Bbcd a+bcd all",
       "password *** *** all" },
+    { "one in another", NULL, NULL, "", "client_secret=abcd&password=abcd-and-more", "abcd abcd-and-more", "*** ***" },
+    { "JSON as Go has it", NULL, NULL, "", "password=a%3Cb%26c", "a\\\\u003cb\\\\u0026c", "***" },
+    { "JSON as .NET has it", NULL, NULL, "", "password=ab%2Bcd%27e", "ab\\\\u002Bcd\\\\u0027e", "***" },
+    { "percent-encoded", "Basic dTpwYSJzcw==", NULL, "", NULL, "u:pa%22ss u:pa%22ss", "u:*** u:***" },
+    { "percent-encoded in small letters", NULL, "X-Key: ab/cd", "", NULL, "ab%2fcd", "***" },
+    { "form", NULL, NULL, "", "password=with%20blank", "with+blank", "***" },
+    { "base64", NULL, "X-Key: geheimes-wort", "", NULL, "Z2VoZWltZXMtd29ydA== Z2VoZWltZXMtd29ydA", "***A== ***A" },
+    { "base64 with something before", NULL, "X-Key: geheimes-wort", "", NULL,
+      "dTpnZWhlaW1lcy13b3J0 YTp1OmdlaGVpbWVzLXdvcnQ=", "dTp*** YTp1Om***Q=" },
     { "short", "Bearer a", NULL, "", NULL, "a bad token", "a bad token" },
 };
 
@@ -626,6 +648,33 @@ static void test_echoes(void **state)
         strs_release(&rq.headers);
         if (strcmp(buf_str(&a.body), echoes[i].want) != 0)
             fail_msg("%s: %s", echoes[i].name, buf_str(&a.body));
+    }
+}
+
+/* A secret across the pieces in which curl gives a body, and one that is cut where no more of it is kept. */
+static void test_long_echo(void **state)
+{
+    static const size_t places[] = { 16 * 1024 - 5, LIMIT_HTTP_ERROR_BODY_BYTES - 8 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 0 });
+        AUTO_FREE char *url = url_of(fix.port, "/x");
+        AUTO_FREE char *filler = xreallocarray(NULL, places[i] + 1, 1);
+        struct http_request rq = {
+            .method = "GET", .url = url, .body_fd = -1, .authorization = "Bearer geheimes-wort"
+        };
+        AUTO(http_response_release) struct http_response a = { 0 };
+
+        memset(filler, '.', places[i]);
+        filler[places[i]] = '\0';
+        AUTO_FREE char *set =
+            xasprintf("{'rules':[{'match':'x','status':400,'body':'%sgeheimes-wort, %s'}]}", filler, filler);
+        fixture_set(&fix, set);
+        no_error(http_perform(h, &rq, &a));
+        assert_true(a.body.len > places[i]);
+        assert_null(strstr(buf_str(&a.body), "gehe"));
+        assert_memory_equal(a.body.data + places[i], "***", 3);
     }
 }
 
@@ -689,13 +738,14 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_redact), cmocka_unit_test(test_escape),      cmocka_unit_test(test_resolve),
-        cmocka_unit_test(test_get),    cmocka_unit_test(test_retries),     cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_resume), cmocka_unit_test(test_resume_from), cmocka_unit_test(test_redirects),
-        cmocka_unit_test(test_bounds), cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_own_cancel),  cmocka_unit_test(test_stall),
-        cmocka_unit_test(test_expect), cmocka_unit_test(test_unreachable), cmocka_unit_test(test_tls),
-        cmocka_unit_test(test_proxy),  cmocka_unit_test(test_threads),     cmocka_unit_test(test_echoes),
+        cmocka_unit_test(test_redact),    cmocka_unit_test(test_escape),      cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_get),       cmocka_unit_test(test_retries),     cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_resume),    cmocka_unit_test(test_resume_from), cmocka_unit_test(test_redirects),
+        cmocka_unit_test(test_bounds),    cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
+        cmocka_unit_test(test_cancel),    cmocka_unit_test(test_own_cancel),  cmocka_unit_test(test_stall),
+        cmocka_unit_test(test_expect),    cmocka_unit_test(test_unreachable), cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_proxy),     cmocka_unit_test(test_threads),     cmocka_unit_test(test_echoes),
+        cmocka_unit_test(test_long_echo),
     };
 
     return cmocka_run_group_tests_name("http", tests, start, stop);
