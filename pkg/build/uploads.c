@@ -37,7 +37,8 @@ struct uploads {
     size_t waiting, idle; /* layers in the queue; threads that wait for one, or will when they have begun */
     VEC(pthread_t) threads;
     bool ended, refused; /* refused: the pod allows no more threads */
-    struct map *known;   /* digest -> struct known */
+    bool failed; /* nothing more is sent: where one upload failed with all its tries, others would, and take long */
+    struct map *known; /* digest -> struct known */
 };
 
 struct uploads *uploads_new(const struct uploads_opts *opts)
@@ -133,6 +134,7 @@ static void finish(struct growing *g, struct err *e, enum blob_result result)
         deliver_note(u->o.progress, &g->blob);
     pthread_mutex_lock(&u->lock);
     settle_known(u, g, e, result);
+    u->failed |= e && !g->dropped;
     bool ours = g->whole || g->dropped;
     g->dropped = true;
     pthread_mutex_unlock(&u->lock);
@@ -141,11 +143,15 @@ static void finish(struct growing *g, struct err *e, enum blob_result result)
         growing_free(g);
 }
 
-static void send_layer(struct growing *g)
+static void send_layer(struct growing *g, bool go)
 {
     enum blob_result result = BLOB_UPLOADED;
-    struct err *e = g->fd < 0 ? send_whole(g, &result) : send_growing(g);
+    struct err *e = NULL;
 
+    if (!go)
+        e = err_new(ERR_NETWORK, "another one could not be sent");
+    else
+        e = g->fd < 0 ? send_whole(g, &result) : send_growing(g);
     finish(g, e, result);
 }
 
@@ -173,9 +179,11 @@ static void *run(void *arg)
 
     pthread_mutex_lock(&u->lock);
     while ((g = take(u))) {
+        bool go = !u->failed;
+
         u->idle--;
         pthread_mutex_unlock(&u->lock);
-        send_layer(g);
+        send_layer(g, go);
         pthread_mutex_lock(&u->lock);
         u->idle++;
         pthread_cond_broadcast(&u->changed);
@@ -255,7 +263,7 @@ void growing_add(struct growing *g, size_t n)
     g->ready += n;
     if (g->sent)
         pthread_cond_broadcast(&u->changed);
-    else if (g->is_new && g->fd >= 0 && g->ready >= PIECE_BYTES && has_free_thread(u))
+    else if (g->is_new && !u->failed && g->ready >= PIECE_BYTES && has_free_thread(u))
         queue(u, g);
     pthread_mutex_unlock(&u->lock);
 }

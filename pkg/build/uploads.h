@@ -2,8 +2,8 @@
  *
  * A layer is sent as soon as it is written; a large one while it is still being compressed, if it is sure that nobody
  * can have it yet: its digest, by which the repository could be asked, is not known before its end. Nothing depends on
- * what comes of it: what could not be sent is sent by the push at the end, with its errors. Thread-safe; up to so many
- * threads of its own. Where the pod allows no more of them, all is left to the push. */
+ * what comes of it: what could not be sent, and all after it, is sent by the push at the end, with its errors.
+ * Thread-safe; up to so many threads of its own. Where the pod allows no more of them, all is left to the push. */
 #ifndef BUILD_UPLOADS_H
 #define BUILD_UPLOADS_H
 

@@ -261,6 +261,23 @@ static void test_stopped(void **state)
     }
 }
 
+/* After a failure nothing more is asked for or sent. */
+static void check_given_up(struct place *p)
+{
+    struct layer l;
+    enum blob_result result;
+    AUTO_FREE char *before = fixture_log(&fix);
+
+    begin(p, &l, LARGE, 49);
+    growing_is_new(l.growing);
+    add(&l, 0, LARGE);
+    end(&l, true);
+    uploads_settle(p->uploads);
+    assert_false(uploads_find(p->uploads, &l.blob.digest, &result));
+    AUTO_FREE char *after = fixture_log(&fix);
+    assert_string_equal(before, after);
+}
+
 /* What the registry refuses is left to the push; so is the rest of a layer that was on its way. */
 static void test_refused(void **state)
 {
@@ -287,6 +304,7 @@ static void test_refused(void **state)
         uploads_settle(p.uploads);
         assert_false(uploads_find(p.uploads, &l.blob.digest, &result));
         assert_int_equal(open_sessions(), 0);
+        check_given_up(&p);
         close_place(&p);
     }
 }

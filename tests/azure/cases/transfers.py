@@ -186,6 +186,54 @@ def breaks(suite):
     judge(suite, "break: a download goes on", with_secret(base), dockerfile="FROM scratch\nCOPY --from=other.azurecr.io/base/large /layer0 /x\n", check=received)
 
 
+def streams(suite):
+    """A large layer with something of this build in it is sent while it is being compressed; one of old files is asked for first."""
+    fresh = "FROM scratch\nCOPY big /new/big\n"  # the directory is of now
+
+    def early(change=None, rate=0, **fault):
+        def setup(world):
+            world.upload_rate = rate
+            if fault:
+                world.rules.append(dict({"match": "PATCH .*uploads"}, **fault))
+            if change:
+                change(world)
+        return with_secret(setup, PLUGIN_REPRODUCIBLE=None)
+
+    def patches(world):
+        return [e["content_range"] for e in world.log if e["method"] == "PATCH"]
+
+    def in_pieces(world, result):
+        ranges = [tuple(map(int, r.split("-"))) for r in patches(world) if r]
+        good = len(ranges) >= 2 and ranges[0][0] == 0 and all(b[0] == a[1] + 1 for a, b in zip(ranges, ranges[1:]))
+        asked = sum(e["method"] == "HEAD" and "/blobs/" in e["path"] for e in world.log)
+        return ([] if good else ["pieces: %s" % ranges]) + ([] if asked == 1 else ["%d blobs were asked for" % asked]) + uploads(world, 2)(world, result)
+
+    def at_most(megabytes):
+        return lambda w, r: ([] if sent(w) < megabytes * MB else ["%d bytes were sent" % sent(w)]) + uploads(w, 2)(w, r)
+
+    def whole(world, result):
+        return [] if [r for r in patches(world) if r] == [] else ["it was sent in pieces"]
+
+    judge(suite, "stream: in pieces", early(), dockerfile=fresh, files=big(40), check=in_pieces)
+    judge(suite, "stream: old files are asked for", early(), dockerfile=COPY, files=big(40), check=whole)
+    judge(suite, "stream: a piece breaks", early(eat=5 * MB, skip=1), dockerfile=fresh, files=big(40), check=at_most(41))
+    judge(suite, "stream: the session is lost", early(lost=True, skip=1, times=1), dockerfile=fresh, files=big(40), check=at_most(80))
+    for name, fault in (("throttled", {"status": 429, "headers": {"Retry-After": "1"}}), ("an error", {"status": 500}), ("reset", {"reset": True}),
+                        ("expired", {"expire": True})):
+        judge(suite, "stream: " + name, early(skip=1, **fault), dockerfile=fresh, files=big(40), check=at_most(81))
+    judge(suite, "stream: refused once, and pushed at the end", early(skip=1, status=400), dockerfile=fresh, files=big(40), check=at_most(81))
+    judge(suite, "stream: never allowed", early(status=403, times=-1), AUTH, ["refused push on repository 'team/app'"], dockerfile=fresh, files=big(40))
+
+    def given_up(world, result):
+        begun = count(world, method="POST", path="/v2/team/app/blobs/uploads/", status=202)
+        ended = sum(e["method"] == "DELETE" and "/uploads/" in e["path"] for e in world.log)
+        return [] if begun == ended == 1 else ["%d uploads begun, %d ended" % (begun, ended)]
+
+    judge(suite, "stream: the build fails meanwhile", early(rate=4 * MB), 65,
+          ["/none", "debug: build: a layer is left to the push: stopped because another part of the build failed"], files=big(40), check=given_up,
+          dockerfile="FROM scratch AS a\nCOPY big /new/big\nFROM a\nCOPY --from=a /none /x\n")
+
+
 def short_lives(suite):
     """Every token ends many times while one blob is sent."""
     seconds = 60 if suite.args.full else 20
@@ -276,5 +324,5 @@ def push_only(suite):
 
 
 def run(suite):
-    for part in (before_the_build, existing, mounts, manifests, breaks, short_lives, twice, push_only):
+    for part in (before_the_build, existing, mounts, manifests, breaks, streams, short_lives, twice, push_only):
         part(suite)
