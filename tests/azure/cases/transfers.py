@@ -233,6 +233,16 @@ def streams(suite):
           ["/none", "debug: build: a layer is left to the push: stopped because another part of the build failed"], files=big(40), check=given_up,
           dockerfile="FROM scratch AS a\nCOPY big /new/big\nFROM a\nCOPY --from=a /none /x\n")
 
+    def stop_under_way(process):
+        def work():
+            while process.poll() is None and not any(u["size"] for u in list(registry(suite.world).uploads.values())):
+                wait(0.02)
+            process.terminate()
+        threading.Thread(target=work, daemon=True).start()
+
+    judge(suite, "stream: told to stop meanwhile", early(rate=4 * MB), 143, ["debug: build: a layer is left to the push: the step was told to stop"],
+          dockerfile=fresh, files=big(40), after=stop_under_way, check=given_up)
+
 
 def short_lives(suite):
     """Every token ends many times while one blob is sent."""
