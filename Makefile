@@ -122,13 +122,7 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libcopyup.a
 	@mkdir -p $(@D)
 	$(call Q,LD)$(LINK) -o $@ $^ $(TESTLIBS)
 bench: all $(addprefix $(BUILD)/bench/,streams transfer small library)
-	$(BUILD)/bench/streams
-	@d=$$(mktemp -d /var/tmp/copyup-bench-XXXXXX) && { $(BUILD)/bench/small $$d; e=$$?; rm -rf $$d; exit $$e; }
-	tests/bench/transfer $(BUILD)/bench/transfer
-	tests/bench/builds --copyup $(BUILD)/copyup --tools $(BUILD)/bench
-	tests/bench/builds --copyup $(BUILD)/copyup --limited
-	tests/bench/owners --copyup $(BUILD)/copyup
-	tests/bench/stages --copyup $(BUILD)/copyup
+	tests/bench/all --copyup $(BUILD)/copyup --tools $(BUILD)/bench
 image: all
 	hack/build-image.sh $(BUILD)
 install: all

@@ -148,17 +148,19 @@ class Cgroup:
 
 
 class Watch(threading.Thread):
-    """The largest sum of the memory of the processes that run this program, sampled."""
+    """The largest sum of the memory of the processes that run these programs, sampled: often at first, for builds that are short."""
+    FIRST_S, LAST_S, SLOWER = 0.005, 0.05, 1.3
 
-    def __init__(self, program):
+    def __init__(self, programs):
         super().__init__(daemon=True)
-        self.program, self.peak, self.on = program, 0, True
+        self.programs = {os.stat(p)[1:3] for p in programs}  # inode and device: their paths may be those of another root
+        self.peak, self.on = 0, True
 
     def sample(self):
         total = 0
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                if os.readlink("/proc/%s/exe" % pid) != self.program:
+                if os.stat("/proc/%s/exe" % pid)[1:3] not in self.programs:
                     continue
                 with open("/proc/%s/smaps_rollup" % pid) as f:
                     total += sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
@@ -167,9 +169,11 @@ class Watch(threading.Thread):
         self.peak = max(self.peak, total / 1024)
 
     def run(self):
-        while self.on:
+        wait = self.FIRST_S
+        while self.on and self.programs:
+            time.sleep(wait)
+            wait = min(wait * self.SLOWER, self.LAST_S)
             self.sample()
-            time.sleep(0.05)
 
     def stop(self):
         self.on = False
@@ -190,8 +194,9 @@ class Phase:
 class Meter:
     """Runs a command of a build and cuts what it costs into phases: the first ends when a line "...BENCH-1" is printed, and so on."""
 
-    def __init__(self, server, cgroup, program):
-        self.server, self.cgroup, self.program = server, cgroup, program
+    def __init__(self, server, cgroup, programs):
+        """programs: whose memory is watched."""
+        self.server, self.cgroup, self.programs = server, cgroup, programs
 
     def point(self):
         return time.monotonic(), self.cgroup.cpu_s(), os.path.getsize(self.server.log), self.server.stored()
@@ -200,12 +205,28 @@ class Meter:
         requests, down = self.server.answers(a[2], b[2])
         return Phase(b[0] - a[0], b[1] - a[1], requests, down, b[3] - a[3])
 
+    def start(self, argv, **more):
+        """(process, point): when it becomes the command. To enter a group of processes alone can take longer than a small build."""
+        before = self.point()
+        out, into = os.pipe()
+
+        def begin():
+            self.cgroup.enter()
+            os.write(into, b"%.6f" % time.monotonic())
+
+        p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/",
+                             preexec_fn=begin, **more)
+        at = float(os.read(out, 64))
+        os.close(out)
+        os.close(into)
+        return p, (at,) + before[1:]
+
     def run(self, argv, **more):
         """(phases, MiB at the most, exit code, output)"""
-        watch, points, output = Watch(self.program), [self.point()], []
+        watch, output = Watch(self.programs), []
         watch.start()
-        p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/",
-                             preexec_fn=self.cgroup.enter, **more)
+        p, first = self.start(argv, **more)
+        points = [first]
         for line in p.stdout:
             output.append(line)
             if line.rstrip().endswith("BENCH-%d" % len(points)):

@@ -10,8 +10,8 @@ class Kaniko:
     """It builds in its own root file system, which it empties: a chroot on the disk."""
     name, wants = "kaniko", ["BENCH_KANIKO"]
 
-    def __init__(self, disk, enter):
-        del enter
+    def __init__(self, host, disk, enter):
+        del host, enter
         self.root = os.path.join(disk, "kaniko")
         for d in ("kaniko", "workspace", "proc", "dev", "etc", "tmp"):
             os.makedirs(os.path.join(self.root, d))
@@ -26,6 +26,9 @@ class Kaniko:
                   "--insecure --insecure-pull --force") % (context, image)
         return ["unshare", "-m", "--propagation", "private", "env", "-C", self.root, "sh", "-c", script]
 
+    def programs(self):
+        return [self.root + "/kaniko/executor"]
+
     def stop(self):
         pass
 
@@ -33,11 +36,11 @@ class Kaniko:
 class Buildkit:
     name, wants = "buildkit", ["BENCH_BUILDKITD", "BENCH_BUILDCTL"]
 
-    def __init__(self, disk, enter):
+    def __init__(self, host, disk, enter):
         self.socket = "unix://%s/buildkit.sock" % disk
         config = os.path.join(disk, "buildkitd.toml")
         with open(config, "w") as f:
-            f.write('[worker.oci]\n  snapshotter = "overlayfs"\n[worker.containerd]\n  enabled = false\n')
+            f.write('[worker.oci]\n  snapshotter = "overlayfs"\n[worker.containerd]\n  enabled = false\n[registry."%s"]\n  http = true\n' % host)
         with open(os.path.join(disk, "buildkitd.log"), "w") as log:
             self.daemon = subprocess.Popen([os.environ["BENCH_BUILDKITD"], "--root", disk + "/buildkit", "--addr", self.socket, "--config", config],
                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=enter)
@@ -51,6 +54,9 @@ class Buildkit:
                 "--local", "context=" + context, "--local", "dockerfile=" + context,
                 "--output", "type=image,name=%s,push=true,registry.insecure=true" % image]
 
+    def programs(self):
+        return [os.environ[w] for w in self.wants]
+
     def stop(self):
         self.daemon.terminate()
         self.daemon.wait()
@@ -59,8 +65,8 @@ class Buildkit:
 class Buildah:
     name, wants = "buildah", ["BENCH_BUILDAH"]
 
-    def __init__(self, disk, enter):
-        del enter
+    def __init__(self, host, disk, enter):
+        del host, enter
         self.disk = disk
 
     def argv(self, context, image):
@@ -68,6 +74,9 @@ class Buildah:
         script = "%s bud --layers --isolation chroot --tls-verify=false -t %s %s && %s push --tls-verify=false %s" % (
             buildah, image, context, buildah, image)
         return ["sh", "-c", script]
+
+    def programs(self):
+        return [os.environ["BENCH_BUILDAH"]]
 
     def stop(self):
         pass
