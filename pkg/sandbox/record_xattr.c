@@ -41,22 +41,37 @@ enum glance record_glance_fd(int fd)
     return judge(names, n);
 }
 
-enum glance record_glance(const struct call *c, bool follow)
+/* Of a descriptor itself: it is taken, which costs less than the way to it through /proc. */
+static enum glance glance_of_fd(const struct call *c, int number)
+{
+    AUTO_CLOSE int fd = task_get_fd(c, number);
+
+    return fd < 0 ? GLANCE_ABSENT : record_glance_fd(fd);
+}
+
+static enum glance glance_at(const struct call *c, bool follow)
 {
     struct own_path path;
     char names[NAMES_BYTES];
     const char *p = c->path;
 
-    if (record_known_plain(c, follow))
-        return GLANCE_PLAIN;
     if (c->path[0] != '/') {
         record_own_path(c, record_dir_of(c), c->path, strlen(c->path), "", &path);
         p = path.text;
     }
     if (!c->path[0])
         follow = true; /* the link in /proc is not what is asked for */
-    ssize_t n = follow ? listxattr(p, names, sizeof(names)) : llistxattr(p, names, sizeof(names));
-    enum glance g = judge(names, n);
+    return judge(names, follow ? listxattr(p, names, sizeof(names)) : llistxattr(p, names, sizeof(names)));
+}
+
+enum glance record_glance(const struct call *c, bool follow)
+{
+    int dir = record_dir_of(c);
+    enum glance g;
+
+    if (record_known_plain(c, follow))
+        return GLANCE_PLAIN;
+    g = !c->path[0] && dir != AT_FDCWD ? glance_of_fd(c, dir) : glance_at(c, follow);
     if (g == GLANCE_PLAIN && record_has_foreign(c->r))
         return GLANCE_MARKED;
     if (g == GLANCE_PLAIN)
