@@ -121,7 +121,7 @@ run: setup
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libcopyup.a
 	@mkdir -p $(@D)
 	$(call Q,LD)$(LINK) -o $@ $^ $(TESTLIBS)
-bench: all $(addprefix $(BUILD)/bench/,streams transfer small library)
+bench: all $(addprefix $(BUILD)/bench/,streams transfer small library question)
 	tests/bench/all --copyup $(BUILD)/copyup --tools $(BUILD)/bench
 image: all
 	hack/build-image.sh $(BUILD)
