@@ -74,6 +74,15 @@ bool transfer_unreachable(CURLcode code);
  * out of the answer's body, which is an error's text. */
 void scrub_answer(struct transfer *t);
 
+/* ---- proxy.c ---- */
+/* Tells curl of the environment's proxies what it does not see by itself. */
+void proxy_set(struct transfer *t);
+/* NO_PROXY as curl takes it, for a request to that URL: the entries that name another port are left out. The caller
+ * frees. */
+char *proxy_exceptions(const char *no_proxy, const char *url);
+/* Was it the proxy where nobody answers? */
+bool proxy_unreachable(const struct transfer *t, CURLcode code);
+
 /* ---- spell.c ---- */
 /* Appends the ways in which a text may spell a secret: plain, as JSON, percent-encoded, in base64. They are as secret.
  */

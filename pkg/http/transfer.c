@@ -311,19 +311,6 @@ static void set_method(struct transfer *t)
     }
 }
 
-/* curl ignores HTTP_PROXY in capitals for http:// URLs, because in a CGI program a client could set it. We are none,
- * and everything else in a pod follows it. */
-static void set_proxy(struct transfer *t)
-{
-    CURL *c = t->worker->easy;
-    const char *proxy = getenv("HTTP_PROXY");
-
-    if (t->rq->no_proxy)
-        curl_easy_setopt(c, CURLOPT_PROXY, "");
-    else if (strncasecmp(t->url, "http:", 5) == 0 && proxy && *proxy && !getenv("http_proxy"))
-        curl_easy_setopt(c, CURLOPT_PROXY, proxy);
-}
-
 static int connect_timeout_ms(const struct transfer *t)
 {
     return t->rq->connect_timeout_ms > 0 ? t->rq->connect_timeout_ms : t->h->connect_timeout_ms;
@@ -462,7 +449,7 @@ struct err *transfer_exchange(struct transfer *t, CURLcode *ret_code)
     begin(t);
     set_common(t);
     set_method(t);
-    set_proxy(t);
+    proxy_set(t);
     struct err *e = set_tls(t);
     if (!e)
         e = make_headers(t, &headers);
@@ -549,6 +536,10 @@ static const char *hint_of(const struct transfer *t, CURLcode code)
                "percent-encoded.";
     if (refused_by_proxy(t))
         return "The proxy does not let this pod reach that host: allow it there, or name the host in NO_PROXY.";
+    if (proxy_unreachable(t, code))
+        return "That is the proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY: check its address, and that the pod may "
+               "reach "
+               "it, or name the host in NO_PROXY.";
     if (refused_by_tls(t) && strstr(t->worker->error, "certificate"))
         return "The server wants a client certificate, or another one: give its certificate and key for that host.";
     switch ((int)code) {

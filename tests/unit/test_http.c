@@ -598,6 +598,48 @@ static void test_proxy(void **state)
     unsetenv("HTTP_PROXY");
 }
 
+/* In `list`, P is the port of the server. */
+static const struct {
+    const char *host, *list;
+    bool direct;
+} exceptions[] = {
+    { "127.0.0.1", "", false },
+    { "127.0.0.1", "*", true },
+    { "127.0.0.1", "127.0.0.1", true },
+    { "127.0.0.1", "127.0.0.1:P", true },
+    { "127.0.0.1", "127.0.0.1:1, 127.0.0.1:", false },
+    { "127.0.0.1", "::1, [::1]:P, [::1], *., :, 10.0.0.0/8", false },
+    { "127.0.0.1", " a ,\t127.0.0.0/8 ", true },
+    { "localhost", "*.localhost:P", true },
+    { "localhost", ".localhost", true },
+    { "localhost", "localhost:P", true },
+    { "localhost", "ocalhost,127.0.0.1", false },
+};
+
+static void test_no_proxy(void **state)
+{
+    AUTO_FREE char *proxy = url_of(fix.storage_port, "");
+
+    (void)state;
+    setenv("HTTP_PROXY", proxy, 1);
+    for (size_t i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++) {
+        AUTO(http_free) struct http *h = client((struct http_opts){ .retries = 0 });
+        AUTO_FREE char *url = xasprintf("http://%s:%d/hello", exceptions[i].host, fix.port);
+        const char *list = exceptions[i].list, *port = strchr(list, 'P');
+        AUTO_FREE char *full =
+            port ? xasprintf("%.*s%d%s", (int)(port - list), list, fix.port, port + 1) : xstrdup(list);
+        AUTO(http_response_release) struct http_response a = { 0 };
+
+        fixture_set(&fix, "{}");
+        setenv("NO_PROXY", full, 1);
+        no_error(http_perform(h, &(struct http_request){ .method = "GET", .url = url, .body_fd = -1 }, &a));
+        if (fixture_count(&fix, "registry GET /hello") != exceptions[i].direct)
+            fail_msg("%s with %s", url, full);
+    }
+    unsetenv("HTTP_PROXY");
+    unsetenv("NO_PROXY");
+}
+
 /* What an error's text repeats of the request. In `says`, ' is ". */
 static const struct {
     const char *name, *authorization, *header, *query, *form, *says, *want;
@@ -738,14 +780,14 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_redact),    cmocka_unit_test(test_escape),      cmocka_unit_test(test_resolve),
-        cmocka_unit_test(test_get),       cmocka_unit_test(test_retries),     cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_resume),    cmocka_unit_test(test_resume_from), cmocka_unit_test(test_redirects),
-        cmocka_unit_test(test_bounds),    cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
-        cmocka_unit_test(test_cancel),    cmocka_unit_test(test_own_cancel),  cmocka_unit_test(test_stall),
-        cmocka_unit_test(test_expect),    cmocka_unit_test(test_unreachable), cmocka_unit_test(test_tls),
-        cmocka_unit_test(test_proxy),     cmocka_unit_test(test_threads),     cmocka_unit_test(test_echoes),
-        cmocka_unit_test(test_long_echo),
+        cmocka_unit_test(test_redact), cmocka_unit_test(test_escape),      cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_get),    cmocka_unit_test(test_retries),     cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_resume), cmocka_unit_test(test_resume_from), cmocka_unit_test(test_redirects),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_sink_error),  cmocka_unit_test(test_upload),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_own_cancel),  cmocka_unit_test(test_stall),
+        cmocka_unit_test(test_expect), cmocka_unit_test(test_unreachable), cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_proxy),  cmocka_unit_test(test_no_proxy),    cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_echoes), cmocka_unit_test(test_long_echo),
     };
 
     return cmocka_run_group_tests_name("http", tests, start, stop);

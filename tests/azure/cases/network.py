@@ -57,8 +57,16 @@ def proxies(suite):
     nobody = "http://%s:9" % proxy.ADDRESS
     judge(suite, "proxy: NO_PROXY has all hosts", with_secret(HTTPS_PROXY=nobody, NO_PROXY=".azurecr.io,login.microsoftonline.com,.blob.core.windows.net"), dockerfile=base)
     judge(suite, "proxy: no_proxy is a star", with_secret(HTTPS_PROXY=nobody, no_proxy="*"), dockerfile=base)
+    forms = "*.azurecr.io, login.microsoftonline.com:443 ,192.0.2.0/24, .blob.core.windows.net"
+    judge(suite, "proxy: NO_PROXY as others write it", with_secret(HTTPS_PROXY=nobody, NO_PROXY=forms), dockerfile=base)
+    judge(suite, "proxy: NO_PROXY has another port", with_secret(fresh, HTTPS_PROXY=url, NO_PROXY="azurecr.io,.windows.net,login.microsoftonline.com:8443"),
+          dockerfile=base, check=only(LOGIN))
+    judge(suite, "proxy: NO_PROXY has the address", with_secret(fresh, HTTPS_PROXY=url, NO_PROXY="127.0.0.0/8"), dockerfile=base, check=only(*used))
     judge(suite, "proxy: NO_PROXY has the registries", with_secret(fresh, HTTPS_PROXY=url, NO_PROXY="azurecr.io,.windows.net"), dockerfile=base, check=only(LOGIN))
     judge(suite, "proxy: nobody answers there", with_secret(HTTPS_PROXY=nobody), NETWORK, [proxy.ADDRESS])
+    for place in ("http://%s:9", "foo://%s"):
+        judge(suite, "proxy: a token as the user, " + place[:4], with_secret(lambda w: w.secrets.add("token-of-the-proxy"),
+              HTTPS_PROXY=place % ("token-of-the-proxy@" + proxy.ADDRESS)), NETWORK if place[0] == "h" else SETTING, ["proxy"] + ["That is the proxy of HTTPS_PROXY"] * (place[0] == "h"))
     for bad in ("foo://user:proxy-p%%40ss@%s:1", "http://us er:proxy-p%%40ss@%s:1x"):
         judge(suite, "proxy: written as " + bad[:5], with_secret(fresh, HTTPS_PROXY=bad % proxy.ADDRESS), SETTING, ["the proxy's address is of no form", "hint: Write HTTPS_PROXY"])
     p.stop()
