@@ -446,6 +446,51 @@ static void test_docs(void **state)
             "docs/settings.md is not what the table says: UPDATE_DOCS=1 build/tests/test_settings writes it again");
 }
 
+/* Is the file NAME_FILE looked at? For what is refused whatever it is, the refusal will do. */
+static void check_file_of(const char *name)
+{
+    AUTO_FREE char *by_file = xasprintf("%s_FILE=/nowhere/secret", name);
+    const char *const env[] = { REPO, by_file, NULL };
+    struct settings *s = NULL;
+    struct err *e = read_env(env, &s);
+
+    if (!e)
+        fail_msg("%s_FILE is not looked at", name);
+    AUTO_FREE char *text = printed(e);
+    if (!strstr(text, name) || (!strstr(text, "/nowhere/secret") && !strstr(text, "not supported")))
+        fail_msg("%s_FILE: %s", name, text);
+    err_free(e);
+}
+
+/* The names stand in backquotes, in the first column. Returns how many there were. */
+static int check_row(char *names)
+{
+    int n = 0;
+
+    for (char *at = strtok_r(names, "`", &names); (at = strtok_r(NULL, "`", &names)); n++) {
+        check_file_of(at);
+        at = strtok_r(NULL, "`", &names);
+    }
+    return n;
+}
+
+static void test_file_of_each_secret(void **state)
+{
+    AUTO_FREE char *text = text_of(settings_print_markdown);
+    int n = 0;
+
+    (void)state;
+    for (char *rest = text, *line; (line = strtok_r(rest, "\n", &rest));) {
+        char *type = strstr(line, " | secret |");
+
+        if (!type)
+            continue;
+        *type = '\0';
+        n += check_row(line);
+    }
+    assert_true(n >= 15);
+}
+
 static void read_docs(void)
 {
     static const char path[] = "docs/settings.md";
@@ -488,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_notes),
         cmocka_unit_test(test_secret_files),
+        cmocka_unit_test(test_file_of_each_secret),
         cmocka_unit_test(test_huge_secret_file),
         cmocka_unit_test(test_docker_configs),
         cmocka_unit_test(test_certificates),
