@@ -8,6 +8,7 @@ import threading
 from azure.acr import READER
 
 from . import images
+from .identities import SYSTEM, managed
 from .common import CLIENT, IDS, SECRET, TENANT, application, count, judge, oidc, read_back, wait
 
 AUTH, NETWORK = 77, 69
@@ -136,6 +137,26 @@ def mounts(suite):
     judge(suite, "mount: no right on the base's repository", with_secret(no_right), dockerfile=BASE, stdout=["4 uploaded"], check=uploads(suite.world, 4))
 
 
+def repository_permissions(suite):
+    """A registry that gives rights by repository (ABAC): what one lacks is not fatal where it can be done without."""
+    def only(**rights):
+        def set_up(world):
+            images.small(world, TESTREG, "base/tools", (1000, 50000))
+            world.uploaded.clear()
+            registry(world).roles[CLIENT] = {name.replace("_", "/"): set(r.split()) for name, r in rights.items()}
+        return set_up
+
+    writer = "pull push"
+    cache = {"PLUGIN_CACHE_REPO": "cache", "PLUGIN_ENABLE_CACHE": "true"}
+    judge(suite, "by repository: a writer of one alone", with_secret(only(team_app=writer)))
+    judge(suite, "by repository: no right on the cache", with_secret(only(team_app=writer), **cache), stdout=["cache"])
+    judge(suite, "by repository: a reader of the cache", with_secret(only(team_app=writer, cache="pull"), **cache), stdout=["cache"])
+    judge(suite, "by repository: a reader of the base", with_secret(only(team_app=writer, base_tools="pull")), dockerfile=BASE, stdout=["2 mounted"])
+    judge(suite, "by repository: no right on the base", with_secret(only(team_app=writer)), AUTH, ["refused pull on repository 'base/tools'", "Container Registry Repository Reader"],
+          dockerfile=BASE)
+    judge(suite, "by repository: pull but not push", with_secret(only(team_app="pull", cache=writer), **cache), AUTH, ["refused push on repository 'team/app'"])
+
+
 def manifests(suite):
     judge(suite, "manifest: blobs are not known yet", with_secret(change(unknown_blobs=2)))
     judge(suite, "manifest: a blob was lost", with_secret(change(lose_blobs=1)))
@@ -246,11 +267,15 @@ def streams(suite):
 
 def short_lives(suite):
     """Every token ends many times while one blob is sent."""
-    seconds = 60 if suite.args.full else 20
+    seconds = 60 if suite.args.full else 15
 
     def short(world):
         world.token_lifetime = world.refresh_lifetime = world.entra_lifetime = 2
         world.upload_rate = 20 * MB / seconds
+
+    def twice_as_fast(world):
+        short(world)
+        world.upload_rate *= 2
 
     def rotated(world, runner):
         """The kubelet replaces the token's file; each ends soon."""
@@ -274,6 +299,44 @@ def short_lives(suite):
     judge(suite, "tokens that live two seconds", with_secret(short), dockerfile=COPY, files=big(20), check=lambda w, r: [
     ] if r.seconds > seconds * 0.8 and count(w, path="/oauth2/token") > 1 else ["it took %.0f s, %d tokens" % (r.seconds, count(w, path="/oauth2/token"))])
 
+    def machine_identity(world, runner):
+        managed(world, SYSTEM)
+        short(world)
+        return {}
+
+    def by_oidc(lifetime, refresh=2):
+        """The token is given once; it may end long before the push does, if what it was exchanged for lives."""
+        def setup(world, runner):
+            application(world)
+            short(world)
+            world.refresh_lifetime = refresh
+            return dict(IDS, PLUGIN_OIDC_TOKEN_ID=oidc(world, lifetime=lifetime))
+        return setup
+
+    def in_pieces(world):
+        """After a break it goes on in pieces, with another token each time, of which one is refused in the middle."""
+        twice_as_fast(world)
+        world.rules += [{"match": "PATCH .*uploads", "eat": MB}, {"match": "PATCH .*uploads", "expire": True, "skip": 1}]
+
+    def several(host, path, at_least=2):
+        return lambda w, r: [] if count(w, host=host, path=path, status=200) >= at_least else ["%s%s was asked %d times" % (
+            host, path, count(w, host=host, path=path, status=200))]
+
+    def took_long(w, r):
+        return [] if r.seconds > seconds * 0.8 else ["it took %.0f s" % r.seconds]
+
+    judge(suite, "tokens that live two seconds: managed identity", machine_identity, dockerfile=COPY, files=big(20),
+          check=lambda w, r: took_long(w, r) + several("imds", "/metadata/identity/oauth2/token")(w, r))
+    judge(suite, "tokens that live two seconds: OIDC", by_oidc(600), dockerfile=COPY, files=big(20),
+          check=lambda w, r: took_long(w, r) + several("login.microsoftonline.com", "/%s/oauth2/v2.0/token" % TENANT)(w, r))
+    judge(suite, "tokens that live two seconds: OIDC's own ends, the registry's does not", by_oidc(5, 600), dockerfile=COPY, files=big(20), check=took_long)
+    judge(suite, "tokens that live two seconds: OIDC's own ends, and the registry's too", by_oidc(5), AUTH, ["AADSTS700024", "It ended "],
+          dockerfile=COPY, files=big(20))
+    judge(suite, "tokens that live two seconds: an upload in pieces", with_secret(in_pieces), dockerfile=COPY, files=big(40),
+          check=lambda w, r: several(TESTREG, "/oauth2/token", 3)(w, r) + ([] if sent(w) < 60 * MB else ["%d bytes were sent" % sent(w)]) +
+          ([] if sum(e["method"] == "PATCH" and e["status"] == 202 for e in w.log) >= 3 else ["not in pieces"]))
+    judge(suite, "tokens that live two seconds: an upload while it is compressed", with_secret(twice_as_fast, PLUGIN_REPRODUCIBLE=None), dockerfile="FROM scratch\nCOPY big /new/big\n",
+          files=big(40), check=several(TESTREG, "/oauth2/token", 3))
 
     def unknown(times):
         return with_secret(lambda w: w.rules.append({"match": "POST /v2/.*uploads", "expire": True, "skip": 1, "times": times}))
@@ -334,5 +397,5 @@ def push_only(suite):
 
 
 def run(suite):
-    for part in (before_the_build, existing, mounts, manifests, breaks, streams, short_lives, twice, push_only):
+    for part in (before_the_build, existing, mounts, repository_permissions, manifests, breaks, streams, short_lives, twice, push_only):
         part(suite)
