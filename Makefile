@@ -93,7 +93,7 @@ azure: all
 	tests/check --build $(BUILD) azure
 check: setup
 	+@$(MAKE) $(JOBS) all $(UNITS)
-	@tests/check --build $(BUILD) unit corpus static pod e2e cached azure
+	@tests/check --build $(BUILD) unit corpus static pod trips e2e cached azure
 asan:
 	$(MAKE) BUILD=$(BUILD)/asan SAN=address,undefined CFLAGS='-O1 -g' all unit
 tsan:

@@ -30,8 +30,9 @@ struct made {
 struct step_key {
     struct digest parent, key; /* by definition: as far as it can be told without building anything; "" = it cannot */
     struct digest *sources;    /* as key_step has them */
+    struct digest *by_files;   /* the sources by what their files are, once `summed`; NULL = it cannot be told */
+    bool summed;               /* of the thread that builds the stage, as are: */
     struct digest content;     /* the key by content, once it was asked for; "" = it cannot be told */
-    bool content_asked;
     bool claimed, content_claimed; /* product.executing has it for us */
     struct strs files;             /* facts of the files that it takes from contexts */
 };
@@ -110,6 +111,7 @@ struct product {
     pthread_mutex_t lock;       /* of these, never held for long: */
     pthread_cond_t changed;
     struct map *made;            /* key -> struct made */
+    struct map *looked_up;       /* a set: keys that the cache was asked for since the builds began */
     struct map *executing;       /* a set: keys of steps that are being executed */
     struct map *unpacking;       /* a set: diff ids of layers that are being unpacked */
     atomic_uint next_name;       /* of files in the build directory */
@@ -247,6 +249,8 @@ MUST_USE struct err *layers_settle(struct stage_run *st);
 MUST_USE struct err *stage_rootfs(struct build *b, size_t index, struct rootfs **ret);
 /* For reading, once the stage is done. */
 MUST_USE struct err *stage_view(struct build *b, size_t index, struct rootfs **ret, int *ret_root_fd);
+/* Is it done and has a root file system, so that its files can be read without waiting for anything? */
+bool stage_is_here(const struct build *b, size_t index);
 
 /* stages.c: the stages of all builds, at the same time as far as they do not need each other. */
 /* Builds the targets, and what they need. */
@@ -279,18 +283,21 @@ MUST_USE struct err *keys_make(struct build *b);
 /* The key of a step when all below it is built: by the files that it takes from stages and images, whatever they are
  * built of. The same as by definition where there are none. "" = it cannot be told. */
 MUST_USE struct err *keys_content(struct build *b, size_t stage, size_t step, struct digest *ret_key);
+/* The key by content of a step that comes later, from that of the step before it (content; replaced): as far as it can
+ * be told without waiting. own: the caller's thread builds the stage, and may read files for it. "" = not yet. */
+MUST_USE struct err *keys_ahead(struct build *b, size_t stage, size_t step, bool own, struct digest *content);
 /* What a step's key is made of, as facts. */
 void keys_facts(const struct build *b, size_t stage, size_t step, struct strs *ret_facts);
 void keys_settings(const struct build_opts *o, struct strs *ret_settings);
 void keys_release(struct stage_run *st);
 
 /* cached.c: layers that need not be made. */
-/* Looks up the keys of all steps of all builds, together. */
-void cached_look_up(struct product *p);
 /* Is a step's layer of this kind kept in the cache? */
 bool cached_kind(const struct build *b, const struct step *step);
 /* What is known of a key; NULL: nothing. */
 struct made *cached_find(struct product *p, const struct digest *key);
+struct made *cached_remember(struct product *p, const struct digest *key, const struct cache_entry *e);
+struct cache_entry cached_entry(struct product *p, const struct made *m);
 /* Adds the step's layer to its stage if it was made before; stages that its files come from may be built for it. If it
  * was not, nobody else executes a step of that key until cached_leave(). */
 MUST_USE struct err *cached_take(struct build *b, size_t stage, size_t step, bool *ret_taken);
@@ -304,6 +311,12 @@ void cached_keep(struct build *b, size_t stage, size_t step, const struct layer 
 void cached_failed(const struct build *b, const struct layer *l, const struct err *e);
 /* Was there such a one since the last call? */
 bool cached_again(struct product *p);
+
+/* look_up.c: asks the cache for keys, all that are known at a time together; cached_find() knows what is found. */
+/* Those of all steps of all builds by definition. */
+void look_up_by_definition(struct product *p);
+/* The step's by content, and those of all steps that follow from it. By the thread that builds the stage. */
+MUST_USE struct err *look_up_by_content(struct build *b, size_t stage, size_t step);
 
 /* explain.c */
 /* Tells of all steps of the stages that the builds need (all: of all that are planned) what will become of them. */

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define LOOK_UPS 16 /* at once: they are small */
-
 bool cached_kind(const struct build *b, const struct step *step)
 {
     return b->o.cache && (step->kind == STEP_RUN ? b->o.cache_runs : b->o.cache_copies);
@@ -20,7 +18,7 @@ struct made *cached_find(struct product *p, const struct digest *key)
     return m && !m->broken ? m : NULL;
 }
 
-static struct made *remember(struct product *p, const struct digest *key, const struct cache_entry *e)
+struct made *cached_remember(struct product *p, const struct digest *key, const struct cache_entry *e)
 {
     pthread_mutex_lock(&p->lock);
     struct made *old = map_get(p->made, key->text);
@@ -34,7 +32,7 @@ static struct made *remember(struct product *p, const struct digest *key, const 
     return m;
 }
 
-static struct cache_entry entry_of(struct product *p, const struct made *m)
+struct cache_entry cached_entry(struct product *p, const struct made *m)
 {
     pthread_mutex_lock(&p->lock);
     const struct cache_entry e = m->entry;
@@ -42,61 +40,11 @@ static struct cache_entry entry_of(struct product *p, const struct made *m)
     return e;
 }
 
-struct look_ups {
-    struct cache *cache;
-    VEC(struct digest) keys;
-    struct cache_entry *entries;
-    bool *found;
-};
-
-static struct err *look_up(void *ctx, size_t i)
-{
-    struct look_ups *l = ctx;
-
-    l->found[i] = cache_find(l->cache, &l->keys.items[i], &l->entries[i]);
-    return NULL;
-}
-
-static void add_keys(struct look_ups *l, struct build *b, size_t stage, struct map *seen)
-{
-    const struct stage_run *st = b->stages[stage];
-
-    for (size_t i = 0; st->keys && i < st->plan.n_steps; i++) {
-        const struct digest *key = &st->keys[i].key;
-
-        if (st->plan.steps[i].kind == STEP_META || !key->text[0] || !cached_kind(b, &st->plan.steps[i]) ||
-            map_get(seen, key->text) || map_get(b->whole->made, key->text))
-            continue;
-        map_set(seen, key->text, l);
-        vec_push(&l->keys, *key);
-    }
-}
-
-void cached_look_up(struct product *p)
-{
-    struct look_ups l = { .cache = p->o.cache };
-    AUTO(map_free) struct map *seen = map_new(NULL);
-
-    for (size_t k = 0; k < p->n_plans; k++)
-        for (size_t s = 0; s < p->plans[k]->n_stages; s++)
-            if (p->builds[k]->stages[s]->planned)
-                add_keys(&l, p->builds[k], s, seen);
-    l.entries = xcalloc(l.keys.n + 1, sizeof(*l.entries));
-    l.found = xcalloc(l.keys.n + 1, sizeof(*l.found));
-    err_free(in_parallel(LOOK_UPS, l.keys.n, look_up, &l));
-    for (size_t i = 0; i < l.keys.n; i++)
-        if (l.found[i])
-            (void)remember(p, &l.keys.items[i], &l.entries[i]);
-    vec_free(&l.keys);
-    free(l.entries);
-    free(l.found);
-}
-
 /* ---- taking ---- */
 
 static void take(struct build *b, struct stage_run *st, struct made *m)
 {
-    const struct cache_entry e = entry_of(b->whole, m);
+    const struct cache_entry e = cached_entry(b->whole, m);
     struct layer l = { .desc = e.layer, .diff_id = e.diff_id, .made = m };
 
     if (e.repo)
@@ -126,7 +74,7 @@ static struct err *take_by_content(struct build *b, size_t stage, size_t step, b
 {
     struct stage_run *st = b->stages[stage];
     const struct digest *key = &st->keys[step].key;
-    struct cache_entry e = { 0 };
+    struct cache_entry e;
     struct digest content;
 
     TRY(keys_content(b, stage, step, &content));
@@ -134,19 +82,19 @@ static struct err *take_by_content(struct build *b, size_t stage, size_t step, b
         return NULL;
     TRY(claim(b->whole, b->whole->executing, content.text));
     st->keys[step].content_claimed = true;
+    if (!cached_find(b->whole, &content))
+        TRY(look_up_by_content(b, stage, step));
     struct made *m = cached_find(b->whole, &content);
-    if (!m && cache_find(b->o.cache, &content, &e))
-        m = remember(b->whole, &content, &e);
     if (!m)
         return NULL;
     take(b, st, m);
     st->content = content;
-    e = entry_of(b->whole, m);
+    e = cached_entry(b->whole, m);
     e.key = *key;
     e.content = content;
     if (cache_repo(b->o.cache) && e.repo)
         write_entry(b, stage, step, &e, -1);
-    (void)remember(b->whole, key, &e);
+    (void)cached_remember(b->whole, key, &e);
     *ret_taken = true;
     return NULL;
 }
@@ -221,8 +169,8 @@ void cached_keep(struct build *b, size_t stage, size_t step, const struct layer 
     e.key = st->keys[step].key;
     (void)snprintf(e.layer.media_type, sizeof(e.layer.media_type), "%s", media_of(b));
     memcpy(e.created, b->created, sizeof(e.created));
-    (void)remember(b->whole, &e.key, &e);
-    (void)remember(b->whole, &e.content, &e);
+    (void)cached_remember(b->whole, &e.key, &e);
+    (void)cached_remember(b->whole, &e.content, &e);
     if (cached_kind(b, &st->plan.steps[step]) && cache_repo(b->o.cache))
         write_made(b, stage, step, &e);
 }
@@ -242,7 +190,7 @@ void cached_failed(const struct build *b, const struct layer *l, const struct er
     struct cache_entry entry = { 0 };
 
     if (e && l->made)
-        entry = entry_of(b->whole, l->made);
+        entry = cached_entry(b->whole, l->made);
     if (!entry.repo || !is_entrys_fault(e) || atomic_exchange(&l->made->broken, true))
         return;
     AUTO_FREE char *why = err_line(e);

@@ -184,25 +184,44 @@ static struct err *sum_built(struct build *b, const struct step *step, size_t s,
     return NULL;
 }
 
-static struct err *make_content_key(struct build *b, size_t stage, size_t i, struct digest *ret_key)
+static bool takes_built(const struct step *step)
 {
-    const struct stage_run *st = b->stages[stage];
-    const struct step *step = &st->plan.steps[i];
-    const struct step_key *k = &st->keys[i];
+    bool any = false;
+
+    for (size_t s = 0; s < count_sources(step); s++)
+        any |= is_summed(step, s);
+    return any;
+}
+
+/* Its sources by what their files are, once. Stages that they come from are built for it. */
+static struct err *sum_sources(struct build *b, size_t stage, size_t i)
+{
+    const struct step *step = &b->stages[stage]->plan.steps[i];
+    struct step_key *k = &b->stages[stage]->keys[i];
     size_t n = count_sources(step);
     AUTO_FREE struct digest *sources = xcalloc(n + 1, sizeof(*sources));
     bool known = true;
 
+    if (k->summed)
+        return NULL;
     for (size_t s = 0; known && s < n; s++) {
         sources[s] = k->sources[s];
         if (is_summed(step, s))
             TRY(sum_built(b, step, s, &sources[s], &known));
     }
-    if (!known)
-        return NULL;
-    const struct key_step ks = key_step_of(b, stage, i, &st->content, sources);
-    *ret_key = plan_key_step(&ks);
+    k->summed = true;
+    k->by_files = known ? steal(&sources) : NULL;
     return NULL;
+}
+
+/* "" = it cannot be told. */
+static struct digest content_key(const struct build *b, size_t stage, size_t i, const struct digest *sources,
+                                 const struct digest *parent)
+{
+    if (!sources || !parent->text[0])
+        return (struct digest){ "" };
+    const struct key_step ks = key_step_of(b, stage, i, parent, sources);
+    return plan_key_step(&ks);
 }
 
 struct err *keys_content(struct build *b, size_t stage, size_t i, struct digest *ret_key)
@@ -210,10 +229,40 @@ struct err *keys_content(struct build *b, size_t stage, size_t i, struct digest 
     const struct stage_run *st = b->stages[stage];
     struct step_key *k = &st->keys[i];
 
-    if (!k->content_asked && st->content.text[0] && k->sources)
-        TRY(make_content_key(b, stage, i, &k->content));
-    k->content_asked = true;
+    if (st->content.text[0] && k->sources)
+        TRY(sum_sources(b, stage, i));
+    k->content = content_key(b, stage, i, k->by_files, &st->content);
     *ret_key = k->content;
+    return NULL;
+}
+
+/* Are the files that the step takes from stages and images here, so that reading them waits for nothing? */
+static bool is_here(const struct build *b, const struct step *step)
+{
+    for (size_t s = 0; s < count_sources(step); s++)
+        if (is_summed(step, s) &&
+            (source_of(step, s)->kind != PLAN_SOURCE_STAGE || !stage_is_here(b, source_of(step, s)->index)))
+            return false;
+    return true;
+}
+
+struct err *keys_ahead(struct build *b, size_t stage, size_t i, bool own, struct digest *content)
+{
+    const struct step *step = &b->stages[stage]->plan.steps[i];
+    const struct step_key *k = &b->stages[stage]->keys[i];
+    const struct digest parent = *content;
+
+    *content = (struct digest){ "" };
+    if (!k->sources)
+        return NULL;
+    if (!takes_built(step)) {
+        *content = content_key(b, stage, i, k->sources, &parent);
+        return NULL;
+    }
+    if (!own || (!k->summed && !is_here(b, step)))
+        return NULL;
+    TRY(sum_sources(b, stage, i));
+    *content = content_key(b, stage, i, k->by_files, &parent);
     return NULL;
 }
 
@@ -247,6 +296,7 @@ void keys_release(struct stage_run *st)
 {
     for (size_t i = 0; st->keys && i < st->plan.n_steps; i++) {
         free(st->keys[i].sources);
+        free(st->keys[i].by_files);
         strs_release(&st->keys[i].files);
     }
     free(st->keys);

@@ -110,7 +110,7 @@ static struct err *look_up_all(struct product *p)
     for (size_t i = 0; i < p->n_plans; i++)
         TRY(keys_make(p->builds[i]));
     if (p->o.cache)
-        cached_look_up(p);
+        look_up_by_definition(p);
     return NULL;
 }
 
@@ -141,6 +141,7 @@ static void free_builds(struct product *p)
         build_free(p->builds[i]);
         p->builds[i] = NULL;
     }
+    map_free(steal(&p->looked_up));
     schedule_free(steal(&p->schedule));
     if (p->stop)
         cancel_raise(p->stop, CANCEL_FAILURE); /* what is still being sent */
@@ -170,6 +171,7 @@ static struct err *new_builds(struct product *p)
     p->sandbox.cancel = p->stop;
     p->o.cancel = p->stop;
     p->o.compress.cancel = p->stop;
+    p->looked_up = map_new(NULL);
     for (size_t i = 0; i < p->n_plans; i++)
         p->builds[i] = build_new(p, p->plans[i]);
     return e;

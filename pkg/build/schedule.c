@@ -267,6 +267,14 @@ struct err *schedule_need(struct task *t)
     return done ? NULL : schedule_stopped();
 }
 
+bool schedule_is_done(const struct task *t)
+{
+    pthread_mutex_lock(&t->s->lock);
+    bool done = t->state == TASK_DONE;
+    pthread_mutex_unlock(&t->s->lock);
+    return done;
+}
+
 static bool last_thread(struct schedule *s, pthread_t *ret)
 {
     pthread_mutex_lock(&s->lock);

@@ -13,6 +13,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <stdbool.h>
+
 struct schedule;
 struct task;
 
@@ -33,6 +35,8 @@ struct task *schedule_add(struct schedule *s, struct task *base, struct err *(*w
 void schedule_start(struct task *t);
 /* Returns when it is done. An error: it will not be, because something failed; that is not the error to show. */
 MUST_USE struct err *schedule_need(struct task *t);
+/* Does not wait. */
+bool schedule_is_done(const struct task *t);
 /* A failure of a task that is still under way, or has ended. Takes e. */
 void schedule_fail(struct task *t, struct err *e);
 /* What a task ends with whose failure is told already, or that ends because of another's. */

@@ -90,3 +90,14 @@ struct err *stage_view(struct build *b, size_t index, struct rootfs **ret, int *
     pthread_mutex_unlock(&st->root_lock);
     return e;
 }
+
+bool stage_is_here(const struct build *b, size_t index)
+{
+    struct stage_run *st = b->stages[index];
+
+    if (!schedule_is_done(st->task) || pthread_mutex_trylock(&st->root_lock) != 0)
+        return false;
+    bool here = st->rootfs && st->in_rootfs == st->layers.n;
+    pthread_mutex_unlock(&st->root_lock);
+    return here;
+}
