@@ -330,6 +330,8 @@ static struct err *run_build(struct step_ctx *c, const struct sandbox *sb, struc
     wire_run_opts(c->run, &o);
     TRY(wire_cache(c->s, registry, &progress, c->started_s, &cache));
     wire_cache_opts(c->s, cache, scope, &o);
+    if (cache && c->s->repo && !c->s->no_push && !c->only_plan)
+        registry_expect(registry, &c->repo, true);
     TRY(wire_mounts(c->s, registry, &o, c->started_s, &mounts));
     o.mounts = wire_mounts_get(mounts);
     if (c->only_plan)

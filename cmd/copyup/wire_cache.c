@@ -30,6 +30,17 @@ static struct err *make_cache(const struct settings *s, struct cache_opts *o, st
     return NULL;
 }
 
+/* They are asked as soon as the base images are known. */
+static void expect_look_ups(const struct cache_opts *o)
+{
+    if (o->renew)
+        return;
+    if (o->repo)
+        registry_expect(o->registry, o->repo, false);
+    for (size_t i = 0; i < o->n_from; i++)
+        registry_expect(o->registry, &o->from[i], false);
+}
+
 struct err *wire_cache(const struct settings *s, struct registry *registry, const struct progress *progress,
                        int64_t now_s, struct cache **ret)
 {
@@ -46,8 +57,10 @@ struct err *wire_cache(const struct settings *s, struct registry *registry, cons
     if (!s->enable_cache || s->single_snapshot || (s->no_cache && !s->cache_repo))
         return NULL;
     struct err *e = make_cache(s, &o, &repo, from);
-    if (!e)
+    if (!e) {
         *ret = cache_new(&o);
+        expect_look_ups(&o);
+    }
     for (size_t i = 0; i < s->cache_from.n; i++)
         ref_release(&from[i]);
     return e;

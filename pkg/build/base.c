@@ -34,22 +34,73 @@ struct registry_image {
     const char *name;
 };
 
+static struct err *fetch_document(const struct registry_image *image, const struct ref *ref,
+                                  struct fetched_manifest *ret)
+{
+    bool found;
+
+    TRY(err_wrap(registry_get_manifest(image->b->o.registry, ref, ret, &found), "cannot get image '%s'", image->name));
+    if (found)
+        return NULL;
+    return err_hint(err_new(ERR_DOCKERFILE, "there is no image '%s' at %s", image->name, ref->domain),
+                    "Check the name and the tag; a private repository needs credentials for %s.", ref->domain);
+}
+
+static struct fetched_manifest *known_document(struct product *p, const char *name)
+{
+    pthread_mutex_lock(&p->lock);
+    struct fetched_manifest *doc = map_get(p->documents, name);
+    pthread_mutex_unlock(&p->lock);
+    return doc;
+}
+
+void document_free(void *doc)
+{
+    if (doc)
+        fetched_manifest_release(doc);
+    free(doc);
+}
+
+/* What a name means is asked once, so that it is the same for all platforms. */
+static struct err *named_document(const struct registry_image *image, const char *key, struct fetched_manifest *ret)
+{
+    struct product *p = image->b->whole;
+    struct fetched_manifest *doc = known_document(p, key);
+
+    if (!doc) {
+        struct fetched_manifest got = { 0 };
+
+        TRY(fetch_document(image, image->ref, &got));
+        doc = xcalloc(1, sizeof(*doc));
+        *doc = got;
+        pthread_mutex_lock(&p->lock);
+        map_set(p->documents, key, doc);
+        pthread_mutex_unlock(&p->lock);
+    }
+    *ret = *doc;
+    ret->text = xcalloc(1, doc->len + 1);
+    memcpy(ret->text, doc->text, doc->len);
+    return NULL;
+}
+
 static struct err *get_document(void *ctx, const struct digest *d, struct fetched_manifest *ret)
 {
     const struct registry_image *image = ctx;
+    struct product *p = image->b->whole;
     AUTO(ref_release) struct ref ref = { 0 };
-    bool found;
 
     ref_copy(&ref, image->ref);
-    if (d) {
-        free(ref.digest);
-        ref.digest = xstrdup(d->text);
+    if (!d) {
+        AUTO_FREE char *key = ref_string(&ref);
+
+        TRY(claim(p, p->fetching, key));
+        struct err *e = named_document(image, key, ret);
+        unclaim(p, p->fetching, key);
+        return e;
     }
-    TRY(err_wrap(registry_get_manifest(image->b->o.registry, &ref, ret, &found), "cannot get image '%s'", image->name));
-    if (found)
-        return NULL;
-    return err_hint(err_new(ERR_DOCKERFILE, "there is no image '%s' at %s", image->name, ref.domain),
-                    "Check the name and the tag; a private repository needs credentials for %s.", ref.domain);
+    free(ref.digest);
+    ref.digest = xstrdup(d->text);
+    return fetch_document(image, &ref, ret);
 }
 
 static struct err *get_config(struct build *b, struct base_image *base)
@@ -89,35 +140,94 @@ static struct err *base_find(struct build *b, struct base_image *base, const cha
     return base_fetch(b, base, platform);
 }
 
-static struct err *get_or_find(struct build *b, const char *text, const struct platform *platform, const char *key,
-                               struct base_image **ret)
+static struct base_image *base_new(const struct platform *platform)
 {
-    struct base_image *base = map_get(b->whole->bases, key);
+    struct base_image *base = xcalloc(1, sizeof(*base));
 
-    if (!base) {
-        base = xcalloc(1, sizeof(*base));
-        pthread_mutex_init(&base->lock, NULL);
-        config_init(&base->config, platform);
-        struct err *e = base_find(b, base, text, platform);
-        if (e) {
-            base_free(base);
-            return e;
-        }
-        map_set(b->whole->bases, key, base);
+    pthread_mutex_init(&base->lock, NULL);
+    config_init(&base->config, platform);
+    return base;
+}
+
+static struct base_image *known_base(struct product *p, const char *key)
+{
+    pthread_mutex_lock(&p->lock);
+    struct base_image *base = map_get(p->bases, key);
+    pthread_mutex_unlock(&p->lock);
+    return base;
+}
+
+static void keep_base(struct product *p, const char *key, struct base_image *base)
+{
+    pthread_mutex_lock(&p->lock);
+    map_set(p->bases, key, base);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* What went wrong ahead is the answer to the first who asks. */
+static struct err *answer(struct product *p, const char *key, struct base_image *base, struct base_image **ret)
+{
+    struct err *e = steal(&base->error);
+
+    if (e) {
+        pthread_mutex_lock(&p->lock);
+        map_remove(p->bases, key);
+        pthread_mutex_unlock(&p->lock);
+        return e;
     }
     *ret = base;
     return NULL;
 }
 
-struct err *base_get(struct build *b, const char *text, const struct platform *platform, struct base_image **ret)
+static struct err *get_or_find(struct build *b, const char *text, const struct platform *platform, const char *key,
+                               struct base_image **ret)
+{
+    struct base_image *base = known_base(b->whole, key);
+
+    if (base)
+        return answer(b->whole, key, base, ret);
+    base = base_new(platform);
+    struct err *e = base_find(b, base, text, platform);
+    if (e) {
+        base_free(base);
+        return e;
+    }
+    keep_base(b->whole, key, base);
+    *ret = base;
+    return NULL;
+}
+
+static char *base_key(const char *text, const struct platform *platform)
 {
     char platform_text[256];
 
     platform_format(platform, platform_text, sizeof(platform_text));
-    AUTO_FREE char *key = xasprintf("%s|%s", text, platform_text);
-    pthread_mutex_lock(&b->whole->fetch_lock);
+    return xasprintf("%s|%s", text, platform_text);
+}
+
+struct err *base_get(struct build *b, const char *text, const struct platform *platform, struct base_image **ret)
+{
+    AUTO_FREE char *key = base_key(text, platform);
+
+    TRY(claim(b->whole, b->whole->fetching, key));
     struct err *e = get_or_find(b, text, platform, key, ret);
-    pthread_mutex_unlock(&b->whole->fetch_lock);
+    unclaim(b->whole, b->whole->fetching, key);
+    return e;
+}
+
+struct err *base_get_ahead(struct build *b, const char *text, const struct platform *platform)
+{
+    AUTO_FREE char *key = base_key(text, platform);
+    struct base_image *base;
+
+    TRY(claim(b->whole, b->whole->fetching, key));
+    struct err *e = known_base(b->whole, key) ? NULL : get_or_find(b, text, platform, key, &base);
+    if (e && err_kind(e) != ERR_TERMINATED && err_kind(e) != ERR_TIMEOUT) {
+        base = base_new(platform);
+        base->error = steal(&e);
+        keep_base(b->whole, key, base);
+    }
+    unclaim(b->whole, b->whole->fetching, key);
     return e;
 }
 
@@ -127,6 +237,7 @@ void base_free(void *p)
 
     if (!base)
         return;
+    err_free(base->error);
     rootfs_free(base->rootfs);
     manifest_release(&base->manifest);
     config_release(&base->config);

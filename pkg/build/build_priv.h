@@ -49,6 +49,7 @@ struct base_image {
     struct manifest manifest;
     struct image_config config;
     atomic_bool unpacked;
+    struct err *error;     /* fetched ahead, and it could not be; else NULL */
     pthread_mutex_t lock;  /* of what follows */
     struct rootfs *rootfs; /* for COPY --from, made on demand */
 };
@@ -105,11 +106,13 @@ struct product {
     struct gate transfers;      /* layers that are pulled and unpacked */
     struct gate compressors;    /* layers that are written */
     pthread_mutex_t fetch_lock; /* held while one of these is fetched: */
-    struct map *bases;          /* "reference|platform" -> struct base_image */
     struct context **named;     /* plan_opts.contexts that are directories, opened on first use */
     struct rootfs *empty;       /* the root of "scratch" as a source, made on first use */
     pthread_mutex_t lock;       /* of these, never held for long: */
     pthread_cond_t changed;
+    struct map *bases;           /* "reference|platform" -> struct base_image */
+    struct map *documents;       /* reference -> struct fetched_manifest: what it means in this run */
+    struct map *fetching;        /* a set: what of these two is being fetched */
     struct map *made;            /* key -> struct made */
     struct map *looked_up;       /* a set: keys that the cache was asked for since the builds began */
     struct map *executing;       /* a set: keys of steps that are being executed */
@@ -163,6 +166,13 @@ void build_free(struct build *b);
 /* base.c: the image with manifest and configuration; owned by b. */
 MUST_USE struct err *base_get(struct build *b, const char *text, const struct platform *platform,
                               struct base_image **ret);
+/* The same for whoever asks later; also an error is kept for that one. */
+MUST_USE struct err *base_get_ahead(struct build *b, const char *text, const struct platform *platform);
+void document_free(void *doc); /* a struct fetched_manifest */
+/* bases.c: all base images of all builds, and once these are planned all images that files are taken from, together. An
+ * error: the build was stopped. */
+MUST_USE struct err *bases_fetch(struct product *p);
+MUST_USE struct err *bases_fetch_sources(struct product *p);
 /* Pulls and unpacks what is not here yet, in parallel. */
 MUST_USE struct err *base_unpack(struct build *b, struct base_image *base);
 MUST_USE struct err *layers_unpack(struct build *b, const struct layer *layers, size_t n);

@@ -85,6 +85,7 @@ static struct err *check_context(struct build *b)
 
 static struct err *plan_stages(struct product *p)
 {
+    TRY(bases_fetch(p));
     for (size_t i = 0; i < p->n_plans; i++)
         TRY(build_about(p->builds[i], stages_plan(p->builds[i])));
     for (size_t i = 0; i < p->n_plans; i++)
@@ -107,6 +108,7 @@ static struct err *plan_all(struct product *p)
 
 static struct err *look_up_all(struct product *p)
 {
+    TRY(bases_fetch_sources(p));
     for (size_t i = 0; i < p->n_plans; i++)
         TRY(keys_make(p->builds[i]));
     if (p->o.cache)
@@ -225,6 +227,8 @@ static struct product *product_alloc(const struct build_opts *opts, const struct
     p->plans = plans;
     p->n_plans = n_plans;
     p->bases = map_new(base_free);
+    p->documents = map_new(document_free);
+    p->fetching = map_new(NULL);
     p->builds = xcalloc(n_plans, sizeof(struct build *));
     p->made = map_new(free);
     p->executing = map_new(NULL);
@@ -290,6 +294,8 @@ void product_free(struct product *p)
     strs_release(&p->settings);
     sources_release(p);
     map_free(p->bases);
+    map_free(p->documents);
+    map_free(p->fetching);
     gate_release(&p->transfers);
     gate_release(&p->compressors);
     pthread_mutex_destroy(&p->finish_lock);

@@ -21,6 +21,8 @@ static void endpoint_free(void *p)
     free(ep->used);
     map_free(ep->tokens);
     map_free(ep->anonymous);
+    map_free(ep->asking);
+    pthread_cond_destroy(&ep->asked);
     pthread_mutex_destroy(&ep->lock);
     free(ep);
 }
@@ -71,6 +73,9 @@ void registry_free(struct registry *r)
         free(r);
         return;
     }
+    for (size_t i = 0; i < r->expected.n; i++)
+        expected_free(r->expected.items[i]);
+    vec_free(&r->expected);
     strs_release(&r->insecure);
     strs_release(&r->mirrors);
     map_free(r->endpoints);
@@ -191,6 +196,8 @@ static struct endpoint *endpoint_new(const char *base, const char *domain)
     ep->host = xstrdup(domain);
     ep->tokens = map_new(token_free);
     ep->anonymous = map_new(NULL);
+    ep->asking = map_new(NULL);
+    pthread_cond_init(&ep->asked, NULL);
     pthread_mutex_init(&ep->lock, NULL);
     return ep;
 }

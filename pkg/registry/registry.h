@@ -31,6 +31,11 @@ struct registry *registry_with_cancel(struct registry *r, const struct cancel *c
 void registry_free(struct registry *r);
 DEFINE_CLEANUP(struct registry *, registry_free);
 
+/* There will soon be requests to that repository: in a thread of its own learns how its server wants to be asked, and
+ * gets the token. Nothing is done for a server that there are no credentials for. What fails is told by the requests
+ * themselves. By one thread; the registry's end waits for it. */
+void registry_expect(struct registry *r, const struct ref *repo, bool push);
+
 struct fetched_manifest {
     char *text; /* exactly the bytes that the digest is of; owned */
     size_t len;

@@ -3,6 +3,7 @@
 #define REGISTRY_REGISTRY_PRIV_H
 
 #include "base/map.h"
+#include "base/vec.h"
 #include "registry/registry.h"
 
 #include <pthread.h>
@@ -10,15 +11,20 @@
 /* What we can read. */
 #define MEDIA_ALL MEDIA_OCI_INDEX ", " MEDIA_DOCKER_LIST ", " MEDIA_OCI_MANIFEST ", " MEDIA_DOCKER_MANIFEST
 
+struct expected;
+
 /* One server reached by one protocol, and what it told us about authentication. Lives as long as the registry. */
 struct endpoint {
     char *base;           /* "https://registry-1.docker.io" */
     char *host;           /* "docker.io": its name for credentials and messages */
-    pthread_mutex_t lock; /* of the following; held while a token is asked for, so that it is asked for once */
+    pthread_mutex_t lock; /* of the following */
     enum challenge_scheme scheme;
     char *realm, *service;
     struct map *tokens;    /* scope set -> struct token */
     struct map *anonymous; /* scope sets that our credentials do not have, but perhaps anybody */
+    bool checked;          /* it was asked how it wants to be asked */
+    struct map *asking;    /* a set: scope sets that a token is being asked for, and that check */
+    pthread_cond_t asked;  /* one less is */
     char *used;            /* whose credentials were used last, as the beginning of a hint; NULL = nobody's */
 };
 
@@ -41,8 +47,9 @@ struct registry {
     pthread_mutex_t lock; /* of endpoints and kept */
     struct map *endpoints;
     struct kept_upload kept;
-    pthread_mutex_t probe_lock; /* of schemes; held while a server is asked */
-    struct map *schemes;        /* domain that may be reached by plain HTTP -> "http" or "https" */
+    pthread_mutex_t probe_lock;      /* of schemes; held while a server is asked */
+    struct map *schemes;             /* domain that may be reached by plain HTTP -> "http" or "https" */
+    VEC(struct expected *) expected; /* of the one thread that may call registry_expect() */
 };
 
 /* A request on behalf of a repository. */
@@ -90,6 +97,8 @@ struct grant {
 };
 MUST_USE struct err *token_authorization(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
                                          struct grant *ret);
+/* Are there credentials for that server? */
+bool token_has_credential(struct registry *r, struct endpoint *ep, const char *repo, const char *scope);
 int64_t token_now_ms(void);
 /* Learns from the challenges of a 401 to a request that carried `used` (NULL = nothing), and forgets that token. False:
  * there is no challenge that we could answer. *ret_invalid: the token is no good, which is not a matter of rights. */
@@ -99,6 +108,9 @@ bool token_learn(struct endpoint *ep, const struct http_response *a, const char 
  * than a pull. `on` false: as before. */
 bool token_set_anonymous(struct endpoint *ep, const char *scope, bool on);
 void token_free(void *p);
+
+/* ---- expect.c ---- */
+void expected_free(struct expected *x); /* waits for its thread */
 
 /* ---- errors.c ---- */
 /* Appends "CODE: message" of an error document, or the first line of a plain text, made safe for a terminal. */

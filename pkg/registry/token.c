@@ -122,7 +122,17 @@ static struct err *check_realm(const struct endpoint *ep)
     return NULL;
 }
 
-static struct err *ask_get(struct registry *r, const struct endpoint *ep, const char *scope, const struct credential *c,
+/* Tokens for other scopes may be asked for meanwhile: with the end point's lock, which is open as long as it takes. */
+static struct err *perform_unlocked(struct registry *r, struct endpoint *ep, const struct http_request *rq,
+                                    struct http_response *ret)
+{
+    pthread_mutex_unlock(&ep->lock);
+    struct err *e = http_perform(r->http, rq, ret);
+    pthread_mutex_lock(&ep->lock);
+    return e;
+}
+
+static struct err *ask_get(struct registry *r, struct endpoint *ep, const char *scope, const struct credential *c,
                            struct http_response *ret)
 {
     __attribute__((cleanup(wipe_auto))) char *basic = credential_basic(c);
@@ -137,11 +147,11 @@ static struct err *ask_get(struct registry *r, const struct endpoint *ep, const 
     struct http_request rq = {
         .method = "GET", .url = url, .authorization = basic, .body_fd = -1, .max_body = LIMIT_TOKEN_BYTES
     };
-    return http_perform(r->http, &rq, ret);
+    return perform_unlocked(r, ep, &rq, ret);
 }
 
-static struct err *ask_post(struct registry *r, const struct endpoint *ep, const char *scope,
-                            const struct credential *c, struct http_response *ret)
+static struct err *ask_post(struct registry *r, struct endpoint *ep, const char *scope, const struct credential *c,
+                            struct http_response *ret)
 {
     struct buf form = BUF_INIT;
 
@@ -155,7 +165,11 @@ static struct err *ask_post(struct registry *r, const struct endpoint *ep, const
         http_form_add(&form, "username", c->username);
         http_form_add(&form, "password", c->password);
     }
-    return http_post_form(r->http, ep->realm, &form, false, ret);
+    AUTO_FREE char *realm = xstrdup(ep->realm);
+    pthread_mutex_unlock(&ep->lock);
+    struct err *e = http_post_form(r->http, realm, &form, false, ret);
+    pthread_mutex_lock(&ep->lock);
+    return e;
 }
 
 static bool has_password(const struct credential *c)
@@ -164,7 +178,7 @@ static bool has_password(const struct credential *c)
 }
 
 /* Two forms of one question: the one that fits first, the other where the service does not have it. */
-static struct err *ask(struct registry *r, const struct endpoint *ep, const char *scope, const struct credential *c,
+static struct err *ask(struct registry *r, struct endpoint *ep, const char *scope, const struct credential *c,
                        struct http_response *ret)
 {
     bool post_first = c->identity_token != NULL;
@@ -216,7 +230,7 @@ static struct err *service_error(const struct endpoint *ep, const char *repo, co
 }
 
 /* A stored credential that is wrong must not break a pull that needs none. */
-static bool ask_anonymously(struct registry *r, const struct endpoint *ep, const char *scope, struct http_response *a)
+static bool ask_anonymously(struct registry *r, struct endpoint *ep, const char *scope, struct http_response *a)
 {
     const struct credential nobody = { 0 };
     struct http_response second = { 0 };
@@ -324,26 +338,43 @@ static const struct token *cached(const struct endpoint *ep, const char *scope)
     return NULL;
 }
 
+static void keep_token(struct endpoint *ep, const char *scope, struct token *t)
+{
+    if (map_count(ep->tokens) >= LIMIT_REGISTRY_TOKENS) {
+        map_free(ep->tokens);
+        ep->tokens = map_new(token_free);
+    }
+    map_set(ep->tokens, scope, t);
+}
+
+/* Of several threads that want a token for one scope one asks for it. */
+static struct err *fetch_alone(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
+                               struct token **ret, char **ret_given)
+{
+    map_set(ep->asking, scope, ep);
+    struct err *e = fetch(r, ep, repo, scope, ret, ret_given);
+    map_remove(ep->asking, scope);
+    pthread_cond_broadcast(&ep->asked);
+    return e;
+}
+
 static struct err *bearer(struct registry *r, struct endpoint *ep, const char *repo, const char *scope,
                           struct grant *ret)
 {
     __attribute__((cleanup(wipe_auto))) char *given = NULL;
-    const struct token *t = cached(ep, scope);
+    struct token *made = NULL;
 
+    while (map_get(ep->asking, scope))
+        pthread_cond_wait(&ep->asked, &ep->lock);
+    const struct token *t = cached(ep, scope);
     ret->fresh = !t;
     if (!t) {
-        struct token *made = NULL;
-
-        TRY(fetch(r, ep, repo, scope, &made, &given));
+        TRY(fetch_alone(r, ep, repo, scope, &made, &given));
         if (given) {
             ret->value = xasprintf("Bearer %s", given);
             return NULL;
         }
-        if (map_count(ep->tokens) >= LIMIT_REGISTRY_TOKENS) {
-            map_free(ep->tokens);
-            ep->tokens = map_new(token_free);
-        }
-        map_set(ep->tokens, scope, made);
+        keep_token(ep, scope, made);
         t = made;
     }
     ret->value = xasprintf("Bearer %s", t->text);
@@ -373,6 +404,18 @@ struct err *token_authorization(struct registry *r, struct endpoint *ep, const c
     struct err *e = authorization(r, ep, repo, scope, ret);
     pthread_mutex_unlock(&ep->lock);
     return e;
+}
+
+bool token_has_credential(struct registry *r, struct endpoint *ep, const char *repo, const char *scope)
+{
+    AUTO(credential_release) struct credential c = { 0 };
+
+    pthread_mutex_lock(&ep->lock);
+    struct err *e = find_credential(r, ep, repo, scope, &c);
+    pthread_mutex_unlock(&ep->lock);
+    bool has = !e && c.origin;
+    err_free(e);
+    return has;
 }
 
 /* All WWW-Authenticate lines as one, which is what several lines mean. */
