@@ -116,6 +116,8 @@ static void test_rights(void **state)
     }
 }
 
+#define PROBES 1 /* how the server is reached is found out by a request without a token */
+
 static void test_tokens_are_shared(void **state)
 {
     AUTO(close_client) struct client c;
@@ -131,7 +133,7 @@ static void test_tokens_are_shared(void **state)
         no_error("has", registry_has_blob(c.registry, &ref, &blob.digest, &found));
     assert_true(found);
     assert_int_equal(fixture_count(&fix, "/token"), 1);
-    assert_int_equal(fixture_count(&fix, "-> 401"), 1);
+    assert_int_equal(fixture_count(&fix, "-> 401"), 1 + PROBES);
     no_error("other", registry_has_blob(c.registry, &other, &blob.digest, &found));
     assert_false(found);
     assert_int_equal(fixture_count(&fix, "/token"), 2);
@@ -156,7 +158,7 @@ static void test_token_ends(void **state)
     usleep(2100000);
     no_error("renewed by the clock", registry_has_blob(c.registry, &ref, &blob.digest, &found));
     assert_int_equal(fixture_count(&fix, "/token"), 2);
-    assert_int_equal(fixture_count(&fix, "-> 401"), 1);
+    assert_int_equal(fixture_count(&fix, "-> 401"), 1 + PROBES);
 
     fixture_set(&fix, "{'auth':'bearer','rules':[{'match':'HEAD','skip':1,'expire':true}]}");
     usleep(1100000);
