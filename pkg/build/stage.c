@@ -311,7 +311,8 @@ static struct err *run_steps(struct build *b, size_t index)
         }
         const bool layer = step->kind != STEP_META && st->layer_ends;
         const char *created = b->o.epoch_set ? b->created : layer ? st->layer_created : NULL;
-        config_add_history(&st->config, created, step->created_by, "copyup", !layer);
+        AUTO_FREE char *text = plan_created_by(&st->plan, step);
+        config_add_history(&st->config, created, text, "copyup", !layer);
     }
     return NULL;
 }

@@ -111,23 +111,45 @@ char *history_health(const struct healthcheck *h)
     return buf_steal(&out);
 }
 
-/* "RUN |2 A=1 B=2 /bin/sh -c make": the values of declared ARGs that the command saw */
-char *history_run(const struct stage_state *s, const struct step *st)
+/* The ARGs that a RUN sees, as they were then; proxies often hold passwords. */
+static size_t put_args(const struct stage_plan *sp, const struct step *step, struct buf *out)
 {
-    AUTO(buf_release) struct buf out = BUF_INIT;
+    AUTO(strs_release) struct strs seen = { 0 };
+    AUTO(vars_release) struct vars env = { 0 };
     size_t n = 0;
 
-    for (size_t k = 0; k < s->arg_texts.n; k++)
-        n += *s->arg_texts.items[k] != '\0';
+    vars_list(&sp->env, step->env_moment, &seen);
+    vars_set_all(&env, &seen);
+    for (size_t k = 0; k < step->n_args; k++) {
+        const char *name = sp->args.items[k], *value = vars_get(&env, name);
+
+        if (vars_is_proxy(name))
+            continue;
+        buf_printf(out, " %s=%s", name, value ? value : "");
+        n++;
+    }
+    return n;
+}
+
+/* "RUN |2 A=1 B=2 /bin/sh -c make" */
+static char *history_run(const struct stage_plan *sp, const struct step *step)
+{
+    AUTO(buf_release) struct buf out = BUF_INIT;
+    AUTO(buf_release) struct buf args = BUF_INIT;
+    size_t n = put_args(sp, step, &args);
+
     buf_puts(&out, "RUN");
     if (n)
-        buf_printf(&out, " |%zu", n);
-    for (size_t k = 0; k < s->arg_texts.n; k++)
-        buf_puts(&out, s->arg_texts.items[k]);
-    for (size_t k = 0; k < st->argv.n; k++)
-        buf_printf(&out, " %s", st->argv.items[k]);
+        buf_printf(&out, " |%zu%s", n, buf_str(&args));
+    for (size_t k = 0; k < step->argv.n; k++)
+        buf_printf(&out, " %s", step->argv.items[k]);
     buf_puts(&out, HISTORY_MARK);
     return buf_steal(&out);
+}
+
+char *plan_created_by(const struct stage_plan *sp, const struct step *step)
+{
+    return step->kind == STEP_RUN ? history_run(sp, step) : xstrdup(step->created_by);
 }
 
 /* The flags that say what the files are like, then what was copied where; the destination as it was written. */

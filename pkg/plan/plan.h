@@ -165,11 +165,12 @@ struct step {
     enum step_kind kind;
     int line;         /* in the Dockerfile; of the FROM for ONBUILD triggers of a base image */
     char *display;    /* for people: "RUN make -j4" on one line */
-    char *created_by; /* for the history */
+    char *created_by; /* for the history: plan_created_by() */
 
     /* RUN */
     struct strs argv;  /* whole */
     size_t env_moment; /* plan_run_env() says what its environment is */
+    size_t n_args;     /* so many of the stage's ARGs there are at that point */
     char *user, *cwd;  /* as the configuration says at that point; user "" = root */
     char *script_name; /* here-document with #!: the script to run as /dev/pipes/NAME, else NULL */
     char *script;
@@ -208,6 +209,8 @@ MUST_USE struct err *plan_stage(const struct plan *p, size_t index, const struct
                                 const struct stage_plan *below, struct stage_plan *ret);
 /* Adds the whole environment of a RUN: ENV, ARG, proxies from the build arguments, PATH. */
 void plan_run_env(const struct plan *p, const struct stage_plan *sp, const struct step *step, struct strs *ret_env);
+/* The step's text in the history of an image. A RUN's names all its ARGs, so that it is not kept. The caller frees. */
+char *plan_created_by(const struct stage_plan *sp, const struct step *step);
 void stage_plan_release(struct stage_plan *sp);
 
 /* Plans the needed stages (or all) without asking for their base images, to find what is wrong before anything is

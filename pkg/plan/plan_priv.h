@@ -24,8 +24,7 @@ struct stage_state {
     struct map *env_at;             /* name -> its index in config.env, as a pointer of 1 + index */
     struct vars env;                /* ENV and ARG together: the last assignment of a name wins */
     struct strs args;               /* names declared by ARG, in order */
-    struct strs arg_texts;          /* of each " NAME=VALUE" as it is now, for the history of RUN; "" for a proxy */
-    struct map *declared;           /* name -> its index in args, as a pointer of 1 + index */
+    struct map *declared;           /* a set: those names */
     struct map *ports, *volumes;    /* those of config as sets */
     bool cmd_here;                  /* CMD was given in this stage */
     size_t index;                   /* of the stage */
@@ -92,7 +91,6 @@ MUST_USE struct err *ports_parse(const char *word, struct strs *ports);
 char *history_quoted(const char *keyword, const struct strs *l); /* CMD ["a" "b"] */
 char *history_list(const char *keyword, const struct strs *l);   /* VOLUME [/a /b] */
 char *history_health(const struct healthcheck *h);
-char *history_run(const struct stage_state *s, const struct step *st);
 char *history_copy(const struct step *st, const char *dest);
 
 /* sources.c: --from=text or from=text, which is not empty; what is no stage and no named context must be an image. */

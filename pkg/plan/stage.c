@@ -204,7 +204,6 @@ static void copy_context(struct stage_state *s, const struct plan_stage *stage)
 /* Moves what is wanted of the state into a plan. */
 static void finish_state(struct stage_state *s, struct stage_plan *ret)
 {
-    strs_release(&s->arg_texts);
     map_free(s->env_at);
     map_free(s->declared);
     map_free(s->ports);

@@ -47,7 +47,7 @@ struct err *state_run(struct stage_state *s, const struct df_instr *i)
     st->user = xstrdup(s->config.user ? s->config.user : "");
     st->cwd = path_workdir("/", state_workdir_now(s));
     st->network_none = network && strcmp(network, "none") == 0;
-    st->created_by = history_run(s, st);
+    st->n_args = s->args.n;
     return state_mounts(s, i, st);
 }
 

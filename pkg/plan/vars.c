@@ -113,34 +113,17 @@ bool vars_is_told_builder(const char *name)
     return strcmp(name, "BUILDKIT_SBOM_SCAN_CONTEXT") == 0 || strcmp(name, "BUILDKIT_SBOM_SCAN_STAGE") == 0;
 }
 
-/* The text of an ARG that the history of a RUN shows. */
-static char *arg_text(const struct stage_state *s, const char *name)
-{
-    const char *value = vars_get(&s->env, name);
-
-    if (vars_is_proxy(name)) /* it often holds a password */
-        return xstrdup("");
-    return xasprintf(" %s=%s", name, value ? value : "");
-}
-
 void state_declare(struct stage_state *s, const char *name)
 {
     if (map_get(s->declared, name))
         return;
     strs_add(&s->args, name);
-    strs_take(&s->arg_texts, arg_text(s, name));
-    map_set(s->declared, name, (void *)(uintptr_t)s->args.n);
+    map_set(s->declared, name, s);
 }
 
 void state_set(struct stage_state *s, const char *name, const char *value)
 {
-    uintptr_t declared = (uintptr_t)map_get(s->declared, name);
-
     vars_set(&s->env, name, value);
-    if (!declared)
-        return;
-    free(s->arg_texts.items[declared - 1]);
-    s->arg_texts.items[declared - 1] = arg_text(s, name);
 }
 
 void state_set_config(struct stage_state *s, const char *name, const char *value)

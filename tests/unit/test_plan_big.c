@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "plan/plan.h"
 
+#include <malloc.h>
 #include <string.h>
 
 struct big {
@@ -85,7 +86,8 @@ static void test_variables(void **state)
     plan_run_env(b.plan, sp, &sp->steps[2 * n], &env);
     assert_int_equal(env.n, 2 * n + 1);
     assert_int_equal(sp->config.env.n, 2 * n + 1);
-    assert_int_equal(strncmp(sp->steps[2 * n].created_by, "RUN |20000 E0= E1= E2=", 22), 0);
+    AUTO_FREE char *history = plan_created_by(sp, &sp->steps[2 * n]);
+    assert_int_equal(strncmp(history, "RUN |20000 E0= E1= E2=", 22), 0);
     big_release(&b);
 }
 
@@ -103,6 +105,18 @@ static void test_runs(void **state)
         plan_run_env(b.plan, sp, &sp->steps[k], &env);
         assert_int_equal(env.n, k / 2 + 2);
     }
+    big_release(&b);
+}
+
+/* What a RUN sees is not kept for each: of so many that would be gigabytes. */
+static void test_memory(void **state)
+{
+    const size_t n = 20000;
+    const size_t before = mallinfo2().uordblks;
+    struct big b = plan_lines("FROM scratch\n", n, "ARG A%d=value\nRUN x", "");
+
+    (void)state;
+    assert_in_range(mallinfo2().uordblks - before, 0, 64 << 20);
     big_release(&b);
 }
 
@@ -138,10 +152,8 @@ static void test_stages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_runs),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_variables), cmocka_unit_test(test_runs),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_lists),     cmocka_unit_test(test_stages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
