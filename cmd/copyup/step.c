@@ -275,11 +275,11 @@ struct room {
     struct store *store;
 };
 
-static bool make_room(void *ctx)
+static bool make_room(void *ctx, bool all)
 {
     const struct room *r = ctx;
 
-    return wire_clean(r->c->s, r->sb, r->store, true, r->c->started_s, &r->c->printer);
+    return wire_clean(r->c->s, r->sb, r->store, all ? CLEAN_ALL : CLEAN_FOR_STEP, r->c->started_s, &r->c->printer);
 }
 
 static struct err *make_and_deliver(struct step_ctx *c, const struct build_opts *o)
@@ -370,7 +370,7 @@ static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
     c->net = net;
     TRY(wire_store(c->state_dir, &store));
     if (!c->only_plan)
-        (void)wire_clean(c->s, sb, store, false, c->started_s, &c->printer);
+        (void)wire_clean(c->s, sb, store, CLEAN_AT_START, c->started_s, &c->printer);
     TRY(wire_snapshotter(c->s, sb, store, &sn));
     struct err *e = run_build(c, sb, store, wire_registry(net), sn);
     cancel_free(c->grace);

@@ -192,26 +192,39 @@ struct err *wire_store(const char *state_dir, struct store **ret)
                     "Mount an emptyDir volume that the step's user can write, and name it with PLUGIN_STATE_DIR.");
 }
 
-bool wire_clean(const struct settings *s, const struct sandbox *sb, struct store *store, bool full, int64_t now_s,
+static struct gc_opts clean_opts(const struct settings *s, const struct store *store, enum clean when)
+{
+    struct gc_opts o = { .max_age_s = INT64_MAX, .max_bytes = UINT64_MAX, .free_bytes = UINT64_MAX };
+
+    if (when != CLEAN_ALL)
+        o.free_bytes = store_usual_free(store);
+    if (when != CLEAN_AT_START)
+        return o;
+    o.max_age_s = s->state_age_ms ? s->state_age_ms / 1000 : INT64_MAX;
+    if (s->state_bytes) {
+        o.max_bytes = (uint64_t)s->state_bytes;
+        o.free_bytes = 0;
+    }
+    return o;
+}
+
+bool wire_clean(const struct settings *s, const struct sandbox *sb, struct store *store, enum clean when, int64_t now_s,
                 struct progress_printer *pp)
 {
-    const bool sized = s->state_bytes && !full;
-    const struct gc_opts o = { .space = sb->rung,
-                               .now_s = now_s,
-                               .max_age_s = s->state_age_ms ? s->state_age_ms / 1000 : INT64_MAX,
-                               .max_bytes = sized ? (uint64_t)s->state_bytes : UINT64_MAX,
-                               .free_bytes = full    ? UINT64_MAX
-                                             : sized ? 0
-                                                     : store_usual_free(store) };
+    static const char *const why[] = { [CLEAN_AT_START] = "",
+                                       [CLEAN_FOR_STEP] = ": little of its volume was free",
+                                       [CLEAN_ALL] = ": its volume was full" };
+    struct gc_opts o = clean_opts(s, store, when);
     struct gc_stats stats;
     char size[32];
 
+    o.space = sb->rung;
+    o.now_s = now_s;
     store_gc(store, &o, &stats);
     if (!stats.removed)
         return false;
     progress_size(stats.freed_bytes, size);
-    progress_line(pp, "state directory: %zu layers and cache mounts removed, %s%s", stats.removed, size,
-                  full ? ": its volume was full" : "");
+    progress_line(pp, "state directory: %zu layers and cache mounts removed, %s%s", stats.removed, size, why[when]);
     return true;
 }
 

@@ -19,9 +19,10 @@ DEFINE_CLEANUP(struct wire_net *, wire_net_free);
  * id is the pod's. The caller frees. */
 MUST_USE struct err *wire_state_dir(const struct settings *s, char **ret_dir);
 MUST_USE struct err *wire_store(const char *state_dir, struct store **ret);
-/* Removes from a state directory that is kept what is too old or too much, and says so. full: all that nobody uses.
- * False: there was nothing. */
-bool wire_clean(const struct settings *s, const struct sandbox *sb, struct store *store, bool full, int64_t now_s,
+/* Removes from a state directory that is kept what is too old or too much; until the usual reserve is free; or all that
+ * nobody uses. Says so. False: there was nothing. */
+enum clean { CLEAN_AT_START, CLEAN_FOR_STEP, CLEAN_ALL };
+bool wire_clean(const struct settings *s, const struct sandbox *sb, struct store *store, enum clean when, int64_t now_s,
                 struct progress_printer *pp);
 MUST_USE struct err *wire_snapshotter(const struct settings *s, const struct sandbox *sb, const struct store *store,
                                       struct snapshotter **ret);

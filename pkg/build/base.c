@@ -281,6 +281,8 @@ static struct err *check_room(struct build *b, const struct layer *layers, size_
     for (size_t i = 0; i < n; i++)
         if (!snapshotter_has_layer(b->o.snapshotter, &layers[i].diff_id))
             wanted += layers[i].desc.size_bytes;
+    if (wanted)
+        room_make(b);
     if (!file_free_bytes(dir, &free_bytes) || wanted <= free_bytes)
         return NULL;
     return err_hint(err_new(ERR_DISK, "its layers have %.1f MB, and are larger unpacked; '%s' has %.1f MB free",

@@ -78,8 +78,9 @@ struct build_opts {          /* all borrowed */
     struct err *(*before_steps)(void *ctx);
     void *before_steps_ctx;
 
-    /* The volume is full: false if nothing could be removed from it. NULL: nobody can. */
-    bool (*make_room)(void *ctx);
+    /* Removes what no build uses: all (the volume is full), else until the usual reserve is free again. False: nothing
+     * was removed. One call at a time. NULL: nobody can. */
+    bool (*make_room)(void *ctx, bool all);
     void *make_room_ctx;
 
     enum snapshot_mode snapshot_mode;

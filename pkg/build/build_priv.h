@@ -119,6 +119,7 @@ struct product {
     struct map *unpacking;       /* a set: diff ids of layers that are being unpacked */
     atomic_uint next_name;       /* of files in the build directory */
     pthread_mutex_t finish_lock; /* of what the builds have still to do */
+    pthread_mutex_t room_lock;   /* held while room is made */
 
     /* the result */
     char *index_text; /* NULL: one image */
@@ -340,6 +341,12 @@ void explain_save(const struct product *p);
 
 /* push.c */
 MUST_USE struct err *push_product(struct product *p, const struct ref *repo, const struct strs *tags);
+
+/* room.c */
+/* Something large is about to be written: what no build uses makes room for it where the reserve is not free. */
+void room_make(const struct build *b);
+/* A command failed: adds that the volume is full, if it is. *ret_full: it was added. */
+struct err *room_blame(const struct build *b, struct err *e, bool *ret_full);
 
 /* image.c */
 MUST_USE struct err *image_assemble(struct build *b, enum image_format format);

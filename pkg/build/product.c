@@ -208,7 +208,7 @@ static struct err *build_until_whole(struct product *p)
 {
     struct err *e = whole_or_anew(p, build_once(p));
 
-    if (!e || !is_full(e) || !p->o.make_room || !p->o.make_room(p->o.make_room_ctx))
+    if (!e || !is_full(e) || !p->o.make_room || !p->o.make_room(p->o.make_room_ctx, true))
         return e;
     err_free(e);
     return whole_or_anew(p, build_anew(p));
@@ -237,6 +237,7 @@ static struct product *product_alloc(const struct build_opts *opts, const struct
     pthread_cond_init(&p->changed, NULL);
     pthread_mutex_init(&p->fetch_lock, NULL);
     pthread_mutex_init(&p->finish_lock, NULL);
+    pthread_mutex_init(&p->room_lock, NULL);
     gate_init(&p->compressors, compress_room(opts->compress.threads));
     gate_init(&p->transfers, transfer_threads(opts->limits));
     keys_settings(opts, &p->settings);
@@ -299,6 +300,7 @@ void product_free(struct product *p)
     gate_release(&p->transfers);
     gate_release(&p->compressors);
     pthread_mutex_destroy(&p->finish_lock);
+    pthread_mutex_destroy(&p->room_lock);
     pthread_mutex_destroy(&p->fetch_lock);
     pthread_cond_destroy(&p->changed);
     pthread_mutex_destroy(&p->lock);

@@ -56,7 +56,10 @@ static struct err *check_result(const struct build *b, const struct step *step, 
     struct err *e = r->signal ? err_new(ERR_COMMAND, "'%s' was killed by signal %d (%s)", step->display, r->signal,
                                         strsignal(r->signal)) // NOLINT(concurrency-mt-unsafe)
                               : err_new(ERR_COMMAND, "'%s' failed with exit code %d", step->display, r->exit_code);
-    return hint_at(err_set_exit(e, r->exit_code), r);
+    bool full;
+
+    e = room_blame(b, err_set_exit(e, r->exit_code), &full);
+    return full ? e : hint_at(e, r);
 }
 
 static void show_output(void *ctx, const char *p, size_t n)
@@ -123,6 +126,7 @@ struct err *step_run(struct build *b, struct stage_run *st, struct rootfs *r, co
     TRY(check_os(&st->config.platform));
     TRY(run_mounts_new(b, step, &mounts)); /* which may wait for other steps */
     TRY(stage_begin_step(b, st));
+    room_make(b);
     TRY(rootfs_begin(r, &root_fd, &root));
     struct err *e = user_lookup(root_fd, *step->user ? step->user : "0", &user);
     if (!e)
