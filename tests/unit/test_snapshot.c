@@ -172,6 +172,50 @@ static void failed_commit(const struct place *p)
     rootfs_abort(r);
 }
 
+static void note_new(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+/* Whether a layer holds something of this build, by the times of its entries. */
+static const struct {
+    const char *script;
+    int64_t clamp_mtime_s;
+    bool is_new;
+} ages[] = {
+    { "echo > a", INT64_MAX, true },
+    { "echo > a; touch -d @1000000000 a", INT64_MAX, false },
+    { "echo > a; touch -d @4000000000 a", INT64_MAX, false }, /* still to come: it may have been set before */
+    { "mkdir d; echo > d/a; touch -d @1000000000 d/a", INT64_MAX, true },
+    { "ln -s x a", INT64_MAX, true },
+    { "echo > a", 1500000000, false },
+};
+
+static void new_entries(const struct place *p)
+{
+    AUTO(snapshotter_free) struct snapshotter *s = open_snapshotter(p);
+
+    now = "new entries";
+    for (size_t i = 0; i < sizeof(ages) / sizeof(ages[0]); i++) {
+        AUTO(rootfs_free) struct rootfs *r = NULL;
+        AUTO(buf_release) struct buf tar = BUF_INIT;
+        bool is_new = false;
+        struct commit_opts o = { .clamp_mtime_s = ages[i].clamp_mtime_s, .is_new = note_new, .ctx = &is_new };
+        struct commit_stats stats;
+        int fd;
+        const char *root;
+
+        must(rootfs_new(s, NULL, 0, &r));
+        must(rootfs_begin(r, &fd, &root));
+        clock_gettime(CLOCK_REALTIME, &o.began);
+        o.began.tv_sec -= 60;
+        shell(root, ages[i].script);
+        must(rootfs_commit(r, &o, (struct sink){ to_buf, &tar }, &stats));
+        if (is_new != ages[i].is_new)
+            die("'%s' is taken for %s", ages[i].script, is_new ? "new" : "old");
+    }
+}
+
 /* Times, clamped; capabilities; a big sparse file. */
 static void details(const struct place *p)
 {
@@ -243,12 +287,14 @@ OVERLAY(many_steps)
 OVERLAY(steps_and_forks)
 OVERLAY(pushed_layers)
 OVERLAY(failed_commit)
+OVERLAY(new_entries)
 OVERLAY(details)
 OVERLAY(bad_backend)
 COPY(many_layers)
 COPY(many_steps)
 COPY(steps_and_forks)
 COPY(pushed_layers)
+COPY(new_entries)
 COPY(details)
 OVERLAY_ON_DISK(details)
 
@@ -261,7 +307,8 @@ int main(void)
         cmocka_unit_test(test_bad_backend),          cmocka_unit_test(test_details_on_disk),
         cmocka_unit_test(test_many_layers_copy),     cmocka_unit_test(test_many_steps_copy),
         cmocka_unit_test(test_steps_and_forks_copy), cmocka_unit_test(test_pushed_layers_copy),
-        cmocka_unit_test(test_details_copy),
+        cmocka_unit_test(test_details_copy),         cmocka_unit_test(test_new_entries),
+        cmocka_unit_test(test_new_entries_copy),
     };
 
     return cmocka_run_group_tests_name("snapshot", tests, NULL, NULL);
