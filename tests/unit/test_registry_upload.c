@@ -124,12 +124,12 @@ struct raiser {
     struct cancel *cancel;
 };
 
-/* Stops the build once the registry has begun to answer. */
-static void *stop_after_post(void *ctx)
+/* Stops the build once bytes are on their way. */
+static void *stop_under_way(void *ctx)
 {
     const struct raiser *r = ctx;
 
-    while (!open_uploads())
+    while (!fixture_count(&fix, "waits: PATCH"))
         usleep(1000);
     cancel_raise(r->cancel, CANCEL_FAILURE);
     return NULL;
@@ -171,7 +171,7 @@ static void test_stopped(void **state)
         const struct ref ref = ref_of(&c, "team/app", NULL);
         no_error("cancel", cancel_new(&r.cancel));
         struct registry *part = registry_with_cancel(c.registry, r.cancel);
-        pthread_create(&t, NULL, stop_after_post, &r);
+        pthread_create(&t, NULL, stop_under_way, &r);
         expect_error("stopped", push[i](part, &ref, fd, &blob), ERR_TERMINATED, "another part of the build failed");
         pthread_join(t, NULL);
         registry_free(part);

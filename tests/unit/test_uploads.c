@@ -227,10 +227,9 @@ static void test_dropped(void **state)
     close_place(&p);
 }
 
-static void *stop_soon(void *ctx)
+static void *stop_under_way(void *ctx)
 {
-    while (!open_sessions())
-        usleep(2000);
+    wait_for_log("waits: PATCH", 1);
     cancel_raise(ctx, CANCEL_FAILURE);
     return NULL;
 }
@@ -249,7 +248,7 @@ static void test_stopped(void **state)
         begin(&p, &l, LARGE, 46);
         if (is_new)
             growing_is_new(l.growing);
-        pthread_create(&t, NULL, stop_soon, p.stop);
+        pthread_create(&t, NULL, stop_under_way, p.stop);
         add(&l, 0, LARGE);
         end(&l, true);
         uploads_settle(p.uploads);

@@ -255,8 +255,10 @@ def streams(suite):
           dockerfile="FROM scratch AS a\nCOPY big /new/big\nFROM a\nCOPY --from=a /none /x\n")
 
     def stop_under_way(process):
+        before = set(registry(suite.world).uploads)
+
         def work():
-            while process.poll() is None and not any(u["size"] for u in list(registry(suite.world).uploads.values())):
+            while process.poll() is None and not any(u["size"] for uid, u in list(registry(suite.world).uploads.items()) if uid not in before):
                 wait(0.02)
             process.terminate()
         threading.Thread(target=work, daemon=True).start()
