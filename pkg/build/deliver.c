@@ -5,9 +5,13 @@
 #include <pthread.h>
 #include <string.h>
 
+/* So many blobs at once are asked for and mounted, which moves hardly a byte: a push waits for few answers. */
+#define CHECKS 8
+
 struct state {
     const struct delivery *d;
     struct push_stats *stats;
+    struct gate uploads;  /* of bytes */
     pthread_mutex_t lock; /* of stats */
     bool again;           /* nothing counts as there any more */
 };
@@ -29,6 +33,36 @@ static void count(struct state *s, const struct descriptor *d, enum blob_result 
     pthread_mutex_unlock(&s->lock);
 }
 
+/* A blob's bytes, which are opened when it turns out that they must be sent. */
+struct turn {
+    struct state *s;
+    const struct blob_source *source;
+    bool taken;
+};
+
+static struct err *open_in_turn(void *ctx, int *ret_fd, uint64_t *ret_offset)
+{
+    struct turn *t = ctx;
+
+    if (!t->taken)
+        gate_enter(&t->s->uploads);
+    t->taken = true;
+    TRY(cancel_check(t->s->d->to->cancel));
+    return t->source->open(t->source->ctx, ret_fd, ret_offset);
+}
+
+static struct err *push_in_turn(struct state *s, const struct delivery_blob *blob, enum blob_result *ret_result)
+{
+    const struct push_target *to = s->d->to;
+    struct turn turn = { s, &blob->source, false };
+    const struct blob_source source = { open_in_turn, &turn };
+    struct err *e = registry_push_blob(to->registry, to->repo, &blob->desc, &source, blob->mount_from, ret_result);
+
+    if (turn.taken)
+        gate_leave(&s->uploads);
+    return e;
+}
+
 static struct err *push_one(void *ctx, size_t i)
 {
     struct state *s = ctx;
@@ -39,7 +73,7 @@ static struct err *push_one(void *ctx, size_t i)
 
     TRY(cancel_check(to->cancel));
     if (!there)
-        TRY(registry_push_blob(to->registry, to->repo, &blob->desc, &blob->source, blob->mount_from, &result));
+        TRY(push_in_turn(s, blob, &result));
     count(s, &blob->desc, result);
     if (!there && result == BLOB_UPLOADED)
         deliver_note(to->progress, &blob->desc);
@@ -50,7 +84,7 @@ static struct err *push_blobs(void *ctx)
 {
     struct state *s = ctx;
 
-    return in_parallel(transfer_threads(s->d->to->limits), s->d->n_blobs, push_one, s);
+    return in_parallel(CHECKS, s->d->n_blobs, push_one, s);
 }
 
 static struct err *push_again(void *ctx)
@@ -97,9 +131,11 @@ struct err *deliver(const struct delivery *d, struct push_stats *stats)
     struct state s = { .d = d, .stats = stats };
 
     pthread_mutex_init(&s.lock, NULL);
+    gate_init(&s.uploads, transfer_threads(d->to->limits));
     struct err *e = err_wrap(push_blobs(&s), "cannot push to '%s/%s'", d->to->repo->domain, d->to->repo->path);
     if (!e)
         e = put_all(&s);
+    gate_release(&s.uploads);
     pthread_mutex_destroy(&s.lock);
     return e;
 }
