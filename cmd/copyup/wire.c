@@ -221,6 +221,14 @@ bool wire_clean(const struct settings *s, const struct sandbox *sb, struct store
     o.space = sb->rung;
     o.now_s = now_s;
     store_gc(store, &o, &stats);
+    if (stats.not_ours && when == CLEAN_AT_START) {
+        progress_size(stats.not_ours_bytes, size);
+        progress_line(
+            pp,
+            "state directory: %zu layers and cache mounts (%s) belong to another kind of sandbox, and stay until "
+            "a build of that kind removes them",
+            stats.not_ours, size);
+    }
     if (!stats.removed)
         return false;
     progress_size(stats.freed_bytes, size);

@@ -20,6 +20,8 @@ struct thing {
     char *hold; /* of a layer: its name in the lock file; NULL: a cache, whose lock is a file beside it */
     int64_t used_s;
     uint64_t bytes;
+    bool asked; /* to be removed */
+    bool other; /* of another id mapping */
     bool gone;
 };
 
@@ -57,9 +59,17 @@ static bool is_thing(const char *name)
            (!name[n] || (name[n] == '.' && name[n + 1] && !name[n + 1 + strspn(name + n + 1, "0123456789")]));
 }
 
-static void add_thing(struct gc *g, const char *dir, const char *name, const char *hold_space)
+/* A mapping's layers lie in two places: one for each kind of whiteouts. */
+static bool is_own_space(const struct gc *g, const char *space)
 {
-    struct thing t = { .path = xasprintf("%s/%s", dir, name) };
+    size_t n = strlen(g->o->space);
+
+    return strncmp(space, g->o->space, n) == 0 && (!space[n] || strcmp(space + n, "-plain") == 0);
+}
+
+static void add_thing(struct gc *g, const char *dir, const char *name, const char *space, const char *hold_space)
+{
+    struct thing t = { .path = xasprintf("%s/%s", dir, name), .other = !is_own_space(g, space) };
     AUTO_FREE char *lock = xasprintf("%s.lock", t.path);
     struct stat st;
 
@@ -72,7 +82,7 @@ static void add_thing(struct gc *g, const char *dir, const char *name, const cha
     vec_push(&g->things, t);
 }
 
-static void list(struct gc *g, const char *kind, const char *space, bool layers)
+static void list_space(struct gc *g, const char *kind, const char *space, bool layers)
 {
     AUTO_FREE char *dir = xasprintf("%s/%s/%s", store_dir(g->s), kind, space);
     DIR *d = opendir(dir);
@@ -81,7 +91,20 @@ static void list(struct gc *g, const char *kind, const char *space, bool layers)
         return;
     for (struct dirent *e; (e = readdir(d));)
         if (is_thing(e->d_name))
-            add_thing(g, dir, e->d_name, layers ? space : NULL);
+            add_thing(g, dir, e->d_name, space, layers ? space : NULL);
+    closedir(d);
+}
+
+static void list(struct gc *g, const char *kind, bool layers)
+{
+    AUTO_FREE char *dir = xasprintf("%s/%s", store_dir(g->s), kind);
+    DIR *d = opendir(dir);
+
+    if (!d)
+        return;
+    for (struct dirent *e; (e = readdir(d));)
+        if (e->d_name[0] != '.')
+            list_space(g, kind, e->d_name, layers);
     closedir(d);
 }
 
@@ -96,11 +119,8 @@ static int by_use(const void *a, const void *b)
 
 static void list_all(struct gc *g)
 {
-    AUTO_FREE char *plain = xasprintf("%s-plain", g->o->space);
-
-    list(g, "layers", g->o->space, true);
-    list(g, "layers", plain, true);
-    list(g, "caches", g->o->space, false);
+    list(g, "layers", true);
+    list(g, "caches", false);
     if (g->things.n)
         qsort(g->things.items, g->things.n, sizeof(*g->things.items), by_use);
 }
@@ -141,8 +161,23 @@ static bool remove_cache(struct gc *g, const struct thing *t)
     return take_away(g, t->path);
 }
 
+/* Whole or not at all: half a layer would be taken for a whole one. */
+static bool is_removable(struct gc *g, const struct thing *t)
+{
+    if (!t->other || file_tree_is_ours(t->path))
+        return true;
+    g->stats->not_ours++;
+    g->stats->not_ours_bytes += file_tree_bytes(t->path);
+    return false;
+}
+
 static bool remove_thing(struct gc *g, struct thing *t)
 {
+    const bool again = t->asked;
+
+    t->asked = true;
+    if (again || !is_removable(g, t))
+        return false;
     t->gone = t->hold ? remove_layer(g, t) : remove_cache(g, t);
     if (t->gone) {
         log_debug("store", "removed '%s', last used %lld s ago", t->path, (long long)(g->o->now_s - t->used_s));

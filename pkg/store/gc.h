@@ -1,6 +1,6 @@
 /* gc.h - makes room in a state directory that is kept: unpacked layers and cache mounts, those that were not used for
  * the longest time first, never one that a build uses (also another pod's on the same volume). What was made under
- * another id mapping is left alone: its files may not be ours to remove. Thread-safe. */
+ * another id mapping goes, too, where its files are ours to remove; else it is counted. Thread-safe. */
 #ifndef STORE_GC_H
 #define STORE_GC_H
 
@@ -15,6 +15,8 @@ struct gc_opts {
 };
 struct gc_stats {
     size_t removed;
+    size_t not_ours; /* what should have gone and is another id mapping's, so that it could not */
+    uint64_t not_ours_bytes;
     uint64_t freed_bytes; /* as the volume says */
 };
 /* What cannot be removed stays. */

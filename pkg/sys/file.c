@@ -245,6 +245,49 @@ uint64_t file_tree_bytes(const char *path)
     return bytes_below(AT_FDCWD, path, 0);
 }
 
+#define OVERFLOW_ID 65534 /* what an owner is shown as who is not mapped */
+
+static bool is_ours(const struct stat *st)
+{
+    return st->st_uid == geteuid() || (geteuid() == 0 && st->st_uid != OVERFLOW_ID && st->st_gid != OVERFLOW_ID);
+}
+
+static bool ours_below(int dirfd, const char *name, int depth);
+
+static bool entries_are_ours(int fd, int depth)
+{
+    DIR *dir = fdopendir(fd);
+    bool ours = dir != NULL;
+
+    if (!dir)
+        close(fd);
+    for (struct dirent *d; ours && (d = readdir(dir));)
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+            ours = ours_below(fd, d->d_name, depth);
+    if (dir)
+        closedir(dir);
+    return ours;
+}
+
+static bool ours_below(int dirfd, const char *name, int depth)
+{
+    struct stat st;
+
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    if (!S_ISDIR(st.st_mode))
+        return true;
+    if (!is_ours(&st) || depth >= LIMIT_WALK_DEPTH)
+        return false;
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && entries_are_ours(fd, depth + 1);
+}
+
+bool file_tree_is_ours(const char *path)
+{
+    return ours_below(AT_FDCWD, path, 0);
+}
+
 /* read + write, for file systems that cannot copy in the kernel */
 static struct err *copy_plain(int from, int to, size_t len, size_t *ret_done)
 {

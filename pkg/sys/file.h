@@ -32,6 +32,9 @@ MUST_USE struct err *file_mkdirs(const char *path, mode_t mode);
 MUST_USE struct err *file_remove_tree(int dirfd, const char *name);
 /* What a tree takes on its file system, as far as it can be looked at; hard links count each time. */
 uint64_t file_tree_bytes(const char *path);
+/* May we remove a whole tree? As far as the owners of its directories tell: false if one is not ours, nor of an id that
+ * our user namespace maps. */
+bool file_tree_is_ours(const char *path);
 /* What we may still write to the file system that holds path; false: it does not say. */
 bool file_free_bytes(const char *path, uint64_t *ret_bytes);
 /* Copies len bytes from one descriptor's offset to the other's, in the kernel where possible; holes stay holes.

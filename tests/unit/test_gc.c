@@ -121,14 +121,15 @@ static const struct {
     const char *want;
 } rows[] = {
     { "nothing to do", INT64_MAX, UINT64_MAX, 0, "", "abcdefxy" },
-    { "age", 50 * HOUR, UINT64_MAX, 0, "", "bcefxy" },
-    { "age, in use", 50 * HOUR, UINT64_MAX, 0, "ad", "abcdefxy" },
-    { "exactly so old", 90 * HOUR, UINT64_MAX, 0, "", "bcdefxy" },
-    { "size", INT64_MAX, 450000, 0, "", "bcefxy" },
-    { "size, the oldest in use", INT64_MAX, 450000, 0, "a", "abcfxy" },
+    { "age", 50 * HOUR, UINT64_MAX, 0, "", "bcef" },
+    { "age, in use", 50 * HOUR, UINT64_MAX, 0, "ad", "abcdef" },
+    { "exactly so old", 90 * HOUR, UINT64_MAX, 0, "", "bcdef" },
+    { "size", INT64_MAX, 450000, 0, "", "bcef" },
+    { "size, the oldest in use", INT64_MAX, 450000, 0, "a", "abcf" },
     { "size fits", INT64_MAX, 10000000, 0, "", "abcdefxy" },
-    { "room, as much as can be had", INT64_MAX, UINT64_MAX, UINT64_MAX, "", "xy" },
-    { "room, all in use", INT64_MAX, UINT64_MAX, UINT64_MAX, "abcdef", "abcdefxy" },
+    { "room, as much as can be had", INT64_MAX, UINT64_MAX, UINT64_MAX, "", "" },
+    { "room, all in use", INT64_MAX, UINT64_MAX, UINT64_MAX, "abcdef", "abcdef" },
+    { "room, all in use, of the other mapping too", INT64_MAX, UINT64_MAX, UINT64_MAX, "abcdefxy", "abcdefxy" },
     { "room enough", INT64_MAX, UINT64_MAX, 1, "", "abcdefxy" },
 };
 
@@ -175,6 +176,27 @@ static void test_collect(void **state)
     }
 }
 
+/* A directory of an id that is not mapped keeps the whole layer from being removed. */
+static void test_not_ours(void **state)
+{
+    AUTO(store_close) struct store *s = NULL;
+    const struct gc_opts o = { "single", NOW, HOUR, UINT64_MAX, UINT64_MAX };
+    struct gc_stats stats;
+    size_t x = COUNT(things) - 2;
+
+    if (geteuid() != 0)
+        skip(); /* must be root, to give a directory away */
+    must("open", store_open(*state, &s));
+    make_things(store_dir(s));
+    AUTO_FREE char *place = place_of(store_dir(s), x), *fs = xasprintf("%s/fs", place);
+    assert_int_equal(chown(fs, 65534, 65534), 0);
+    store_gc(s, &o, &stats);
+    AUTO_FREE char *have = show_things(store_dir(s));
+    assert_string_equal(have, "x");
+    assert_int_equal(stats.not_ours, 1);
+    assert_in_range(stats.not_ours_bytes, 100000, 200000);
+}
+
 static int make_dir(void **state)
 {
     char *dir = xstrdup("/tmp/test_gc-XXXXXX");
@@ -195,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_hold, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_collect, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(test_not_ours, make_dir, remove_dir),
     };
 
     return cmocka_run_group_tests_name("gc", tests, NULL, NULL);
