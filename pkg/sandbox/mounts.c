@@ -274,6 +274,12 @@ static struct err *bind_devices(int dev_fd)
     return NULL;
 }
 
+/* As container runtimes have it: the kernel's memory, only where the kernel shows it (and /proc/kcore is covered). */
+static bool is_there(const char *name)
+{
+    return strcmp(name, "core") != 0 || access("/proc/kcore", F_OK) == 0;
+}
+
 static struct err *link_devices(int dev_fd)
 {
     static const char *const links[][2] = {
@@ -282,7 +288,7 @@ static struct err *link_devices(int dev_fd)
     };
 
     for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
-        if (symlinkat(links[i][1], dev_fd, links[i][0]) < 0)
+        if (is_there(links[i][0]) && symlinkat(links[i][1], dev_fd, links[i][0]) < 0)
             return err_sys(errno, "cannot make '/dev/%s' for the command", links[i][0]);
     return NULL;
 }
