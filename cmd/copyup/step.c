@@ -114,7 +114,11 @@ static struct err *make_plans(struct step_ctx *c)
     wire_build_args(c->s, &args);
     add_epoch(c->s, &args);
     struct plan_opts opts = {
-        .build_args = args, .contexts = c->s->build_contexts, .allow = c->s->allow, .target = c->s->target
+        .build_args = args,
+        .contexts = c->s->build_contexts,
+        .allow = c->s->allow,
+        .target = c->s->target,
+        .no_network = strcmp(c->s->run_network, "none") == 0,
     };
 
     c->plans = xcalloc(platforms->n + 1, sizeof(struct plan *));

@@ -28,7 +28,13 @@ static struct err *check_network(const struct plan *p, const struct df_instr *i)
 {
     const char *network = df_flag(i, "network");
 
-    if (!network || strcmp(network, "host") != 0 || strs_has(&p->opts.allow, "network.host"))
+    if (!network || strcmp(network, "host") != 0)
+        return NULL;
+    if (p->opts.no_network)
+        return err_hint(
+            err_blame(err_new(ERR_DOCKERFILE, "RUN --network=host: no RUN of this build has a network"), "--network"),
+            "It was asked for with PLUGIN_RUN_NETWORK=none. Leave the flag out, or the setting.");
+    if (strs_has(&p->opts.allow, "network.host"))
         return NULL;
     return err_hint(err_blame(err_new(ERR_DOCKERFILE, "RUN --network=host is not allowed"), "--network"),
                     "Leave the flag out: a RUN has the pod's network by default. Or allow it, as with buildx: "

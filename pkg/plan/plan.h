@@ -46,6 +46,7 @@ struct plan_opts {
     struct strs contexts;   /* named contexts, NAME=PLACE: see plan_source */
     const char *target;     /* stage name; NULL or "" = the last */
     struct platform target_platform, build_platform;
+    bool no_network;   /* of all RUNs, whatever they ask for */
     bool target_given; /* target_platform was asked for: the image says that it is for it, whatever its base says */
     const struct plan_watch *watch; /* told of all that plan_stage() plans; NULL: nobody. Borrowed */
 };

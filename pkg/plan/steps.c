@@ -46,7 +46,7 @@ struct err *state_run(struct stage_state *s, const struct df_instr *i)
     st->env_moment = vars_now(&s->env);
     st->user = xstrdup(s->config.user ? s->config.user : "");
     st->cwd = path_workdir("/", state_workdir_now(s));
-    st->network_none = network && strcmp(network, "none") == 0;
+    st->network_none = s->plan->opts.no_network || (network && strcmp(network, "none") == 0);
     st->n_args = s->args.n;
     return state_mounts(s, i, st);
 }

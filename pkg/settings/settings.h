@@ -50,6 +50,7 @@ struct settings {
                          success */
     /* how */
     char *snapshot_mode;       /* "full", "redo", "time" */
+    char *run_network;         /* "default", "none" */
     char *image_format;        /* "", "docker", "oci" */
     char *compression;         /* "gzip", "zstd", "none" */
     int64_t compression_level; /* 0 = default */

@@ -110,6 +110,10 @@ const struct setting settings_table[] = {
     { NAMES("PLUGIN_ALLOW"), LIST, PLACE(allow),
       HELP("What a Dockerfile may ask for beyond the usual, as buildx --allow has it: network.host lets "
            "RUN --network=host run, in the pod's network as any other RUN.") },
+    { NAMES("PLUGIN_RUN_NETWORK"), CHOICE("default none"), PLACE(run_network), DEFAULT("default"),
+      HELP("The network of RUN: default is the pod's; none gives every RUN a loopback of its own and nothing else, so "
+           "that "
+           "neither the pod's network nor a cloud's metadata service can be reached.") },
     { NAMES("PLUGIN_TIMEOUT"), DURATION, PLACE(timeout_ms), DEFAULT("0"),
       HELP("When to stop: 1h30m, 90s, 2d; a plain number is seconds; 0 is never.") },
     { NAMES("PLUGIN_STATE_DIR"), TEXT, PLACE(state_dir), HELP("Where layers and roots are kept while building.") },

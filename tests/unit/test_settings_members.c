@@ -17,6 +17,8 @@ static const struct {
     { "defaults", { REPO }, TEXT(dockerfile), "Dockerfile" },
     { "default context", { REPO }, TEXT(context), "." },
     { "default snapshot mode", { REPO }, TEXT(snapshot_mode), "full" },
+    { "default network", { REPO }, TEXT(run_network), "default" },
+    { "no network", { REPO, "PLUGIN_RUN_NETWORK=none" }, TEXT(run_network), "none" },
     { "default compression", { REPO }, TEXT(compression), "gzip" },
     { "default format", { REPO }, TEXT(image_format), "" },
     { "default epoch", { REPO }, INT(source_date_epoch), "-1" },
