@@ -70,7 +70,9 @@ static const struct row rows[] = {
     { "user 1000 may not mount", { .argv = SH("mount -t tmpfs x /tmp 2>/dev/null"), .uid = 1000, .gid = 1000 }, 1, "" },
     { "a child left in the background", { .argv = SH("(sleep 60 &); echo done") }, 0, "done\n" },
     { "daemons left",
-      { .argv = SH("setsid sleep 60 & setsid sh -c 'trap \"\" TERM HUP; sleep 60 & sleep 60' & echo done") },
+      { .argv = SH("setsid sleep 60 & i=0; while [ $i -lt 50 ]; do (setsid sh -c 'trap \"\" TERM HUP INT; sleep 60 & "
+                   "sleep 60' "
+                   "&); i=$((i+1)); done; echo done") },
       0,
       "done\n" },
     { "the environment of the builder is out of reach",
