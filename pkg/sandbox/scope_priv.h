@@ -7,7 +7,8 @@
 #include "base/err.h"
 
 /* Puts the calling thread, and what it starts from now on, into a domain of its own; needs CAP_SYS_ADMIN in our user
- * namespace. Mounts, renames and links are as free as before. There is no way back. An error is ERR_POD: the kernel is
+ * namespace, and to be in the root directory that is to be its. Renames and links below it are as free as before, also
+ * for who then makes a domain inside; mounts are refused. There is no way back. An error is ERR_POD: the kernel is
  * older, or it or the pod allows no Landlock. */
 MUST_USE struct err *scope_enter(void);
 
