@@ -114,6 +114,7 @@ static struct answer send_signal(const struct call *c, int fd, int sig)
 
         if (rc < 0)
             return with_value(rc);
+        info.si_signo = sig; /* as the calls do, and pidfd_send_signal(2) demands */
         queued = &info;
     }
     long rc = c->row->fixed & PROCESS_THREAD ? signal_thread(c, fd, sig, queued)
