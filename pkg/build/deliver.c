@@ -12,7 +12,8 @@ struct state {
     const struct delivery *d;
     struct push_stats *stats;
     struct gate uploads;  /* of bytes */
-    pthread_mutex_t lock; /* of stats */
+    pthread_mutex_t lock; /* of stats and failure */
+    struct err *failure;  /* the first: others may only be its consequence */
     bool again;           /* nothing counts as there any more */
 };
 
@@ -33,6 +34,24 @@ static void count(struct state *s, const struct descriptor *d, enum blob_result 
     pthread_mutex_unlock(&s->lock);
 }
 
+static bool has_failed(struct state *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool failed = s->failure != NULL;
+    pthread_mutex_unlock(&s->lock);
+    return failed;
+}
+
+static void fail(struct state *s, struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    if (!s->failure)
+        s->failure = e;
+    else
+        err_free(e);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* A blob's bytes, which are opened when it turns out that they must be sent. */
 struct turn {
     struct state *s;
@@ -48,19 +67,25 @@ static struct err *open_in_turn(void *ctx, int *ret_fd, uint64_t *ret_offset)
         gate_enter(&t->s->uploads);
     t->taken = true;
     TRY(cancel_check(t->s->d->to->cancel));
+    if (has_failed(t->s))
+        return err_new(ERR_NETWORK, "another blob could not be pushed");
     return t->source->open(t->source->ctx, ret_fd, ret_offset);
 }
 
-static struct err *push_in_turn(struct state *s, const struct delivery_blob *blob, enum blob_result *ret_result)
+/* Who waits for his turn knows of a failure when he gets it: he would take all his tries, too. */
+static bool push_in_turn(struct state *s, const struct delivery_blob *blob, enum blob_result *ret_result)
 {
     const struct push_target *to = s->d->to;
     struct turn turn = { s, &blob->source, false };
     const struct blob_source source = { open_in_turn, &turn };
     struct err *e = registry_push_blob(to->registry, to->repo, &blob->desc, &source, blob->mount_from, ret_result);
+    bool good = !e;
 
+    if (e)
+        fail(s, e);
     if (turn.taken)
         gate_leave(&s->uploads);
-    return e;
+    return good;
 }
 
 static struct err *push_one(void *ctx, size_t i)
@@ -71,9 +96,8 @@ static struct err *push_one(void *ctx, size_t i)
     enum blob_result result = blob->result;
     bool there = blob->there && !s->again;
 
-    TRY(cancel_check(to->cancel));
-    if (!there)
-        TRY(push_in_turn(s, blob, &result));
+    if (has_failed(s) || (!there && !push_in_turn(s, blob, &result)))
+        return NULL;
     count(s, &blob->desc, result);
     if (!there && result == BLOB_UPLOADED)
         deliver_note(to->progress, &blob->desc);
@@ -84,7 +108,8 @@ static struct err *push_blobs(void *ctx)
 {
     struct state *s = ctx;
 
-    return in_parallel(CHECKS, s->d->n_blobs, push_one, s);
+    TRY(in_parallel(CHECKS, s->d->n_blobs, push_one, s));
+    return steal(&s->failure);
 }
 
 static struct err *push_again(void *ctx)
