@@ -15,6 +15,11 @@ static const char *port_in(const char *s, size_t n)
     return colon[-1] == ']' || !memchr(s, ':', (size_t)(colon - s)) ? colon + 1 : NULL;
 }
 
+static bool is_all(const char *s, size_t n)
+{
+    return n == 1 && *s == '*';
+}
+
 /* One entry as curl knows it: not with a star in front, nor with a port or brackets. */
 static void add_entry(struct buf *list, const char *s, size_t n, const char *url_port)
 {
@@ -47,6 +52,10 @@ char *proxy_exceptions(const char *no_proxy, const char *url)
     for (const char *s = no_proxy + strspn(no_proxy, between); *s; s += strspn(s, between)) {
         size_t n = strcspn(s, between);
 
+        if (is_all(s, n)) { /* which curl knows alone, but not in a list */
+            buf_release(&list);
+            return xstrdup("*");
+        }
         add_entry(&list, s, n, port);
         s += n;
     }
