@@ -12,8 +12,10 @@
 /* A parameter of a URL that is as long may be a signature. */
 #define SIGNATURE_MIN_BYTES 16
 
+/* What a URL has behind a NUL, a text does not show: only as it was sent. */
 static void add(struct strs *secrets, const char *s, size_t n)
 {
+    n = strnlen(s, n);
     if (n >= SECRET_MIN_BYTES)
         secret_spell(s, n, secrets);
 }

@@ -653,6 +653,8 @@ static const struct {
     { "no key", NULL, "Accept: text/plain", "", NULL, "not text/plain", "not text/plain" },
     { "signature", NULL, NULL, "?se=1&sig=abcdefghijklmnop%2Fq", NULL,
       "se=1&sig=abcdefghijklmnop%2Fq, abcdefghijklmnop/q", "se=1&sig=***, ***" },
+    { "a NUL in a signature", NULL, NULL, "?sig=%00abcdefghijklmnop&s=secret-before%00and-after", NULL,
+      "a %00abcdefghijklmnop b secret-before c secret-before%00and-after", "a *** b *** c ***" },
     { "form", NULL, NULL, "", "grant_type=password&client_secret=a%2Bbcd&scope=all", "password a%2Bbcd a+bcd all",
       "password *** *** all" },
     { "one in another", NULL, NULL, "", "client_secret=abcd&password=abcd-and-more", "abcd abcd-and-more", "*** ***" },
