@@ -104,9 +104,12 @@ static bool same_host_name(const char *a, const char *b)
     return n == m && strncasecmp(a, b, n) == 0;
 }
 
-/* A registry must not point us, with credentials, at plain HTTP or at services of the node. */
+/* A registry must not point us, with credentials, at plain HTTP or at services of the node. Before each question: other
+ * answers may have changed the realm while the lock was open. */
 static struct err *check_realm(const struct endpoint *ep)
 {
+    if (!ep->realm)
+        return err_new(ERR_REGISTRY, "registry '%s' names no token service", ep->host);
     AUTO_FREE char *realm_host = http_host(ep->realm);
     const char *scheme = strstr(ep->realm, "://");
     const char *host = scheme ? scheme + 3 : "";
@@ -138,6 +141,7 @@ static struct err *ask_get(struct registry *r, struct endpoint *ep, const char *
     __attribute__((cleanup(wipe_auto))) char *basic = credential_basic(c);
     AUTO(buf_release) struct buf query = BUF_INIT;
 
+    TRY(check_realm(ep));
     if (ep->service)
         http_form_add(&query, "service", ep->service);
     http_form_add(&query, "scope", scope);
@@ -155,6 +159,7 @@ static struct err *ask_post(struct registry *r, struct endpoint *ep, const char 
 {
     struct buf form = BUF_INIT;
 
+    TRY(check_realm(ep));
     http_form_add(&form, "grant_type", c->identity_token ? "refresh_token" : "password");
     http_form_add(&form, "service", ep->service ? ep->service : ep->host);
     http_form_add(&form, "scope", scope);
@@ -306,7 +311,7 @@ static struct err *fetch(struct registry *r, struct endpoint *ep, const char *re
     const struct credential nobody = { 0 };
     bool anonymous = map_get(ep->anonymous, scope) != NULL;
 
-    TRY(check_realm(ep));
+    TRY(check_realm(ep)); /* also before any credentials are made */
     struct err *e = anonymous ? ask_get(r, ep, scope, &nobody, &a) : ask_as_known(r, ep, repo, scope, &a, ret_given);
     if (e && !anonymous && is_refusal(e) && only_pull(scope) && ask_anonymously(r, ep, scope, &a)) {
         err_free(e);

@@ -1,5 +1,7 @@
 #include "../fixtures/registry_client.h"
 
+#include <pthread.h>
+
 static const struct strs no_tags;
 
 /* ---- WWW-Authenticate ---- */
@@ -192,6 +194,44 @@ static void test_realm_must_be_https(void **state)
     assert_int_equal(fixture_count(&fix, "tls GET /token"), 1);
 }
 
+struct asking {
+    struct registry *r;
+    struct ref ref;
+    struct err *error;
+};
+
+static void *ask_in_thread(void *ctx)
+{
+    struct asking *a = ctx;
+    const struct descriptor blob = describe("x", 1);
+    bool found;
+
+    a->error = registry_has_blob(a->r, &a->ref, &blob.digest, &found);
+    return NULL;
+}
+
+/* While a token is asked for, another answer names a service that nobody may be sent to. */
+static void test_realm_changes(void **state)
+{
+    AUTO(close_client) struct client c;
+    pthread_t t;
+
+    (void)state;
+    reset("{'auth':'bearer','rules':[{'match':'GET /token','status':405,'delay':3},"
+          "{'match':'HEAD /v2/team/other','status':401,"
+          "'headers':{'WWW-Authenticate':'Bearer realm=http://169.254.1.1/token'}}]}");
+    open_client(&c, USER, fix.port, NULL);
+    struct asking one = { c.registry, ref_of(&c, "team/app", NULL), NULL };
+    struct asking other = { c.registry, ref_of(&c, "team/other", NULL), NULL };
+    pthread_create(&t, NULL, ask_in_thread, &one);
+    while (!fixture_count(&fix, "waits: GET /token"))
+        usleep(1000);
+    (void)ask_in_thread(&other);
+    expect_error("named it", other.error, ERR_AUTH, "refused pull on repository 'team/other'");
+    pthread_join(t, NULL);
+    expect_error("goes on there", one.error, ERR_REGISTRY, "at a local address");
+}
+
 /* ---- manifests ---- */
 
 static const char manifest_text[] = "{\"schemaVersion\":2}";
@@ -318,8 +358,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_challenge),           cmocka_unit_test(test_rights),
         cmocka_unit_test(test_tokens_are_shared),   cmocka_unit_test(test_token_ends),
-        cmocka_unit_test(test_realm_must_be_https), cmocka_unit_test(test_manifests),
-        cmocka_unit_test(test_put_manifest),        cmocka_unit_test(test_blobs_again),
+        cmocka_unit_test(test_realm_must_be_https), cmocka_unit_test(test_realm_changes),
+        cmocka_unit_test(test_manifests),           cmocka_unit_test(test_put_manifest),
+        cmocka_unit_test(test_blobs_again),
     };
 
     return cmocka_run_group_tests_name("registry", tests, fixture_begin, fixture_end);
