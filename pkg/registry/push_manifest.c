@@ -177,6 +177,8 @@ struct err *registry_check_push(struct registry *r, const struct ref *repo, cons
 
     push_init(&p, r, repo);
     TRY(push_start(&p));
+    if (auth_is_azure(p.ep->host))
+        TRY(check_locks(&p, tags));
     push_keep(&p);
-    return auth_is_azure(p.ep->host) ? check_locks(&p, tags) : NULL;
+    return NULL;
 }

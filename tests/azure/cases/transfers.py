@@ -54,6 +54,19 @@ def uploads(world, n):
     return check
 
 
+def put_tag(world):
+    """The tag t is there."""
+    registry(world).forget(REPO)
+    images.small(world, TESTREG, REPO)
+    registry(world).retag(REPO, "latest", "t")
+
+
+def given_up(world, result):
+    begun = count(world, method="POST", path="/v2/team/app/blobs/uploads/", status=202)
+    ended = sum(e["method"] == "DELETE" and "/uploads/" in e["path"] for e in world.log)
+    return [] if begun == ended == 1 else ["%d uploads begun, %d ended" % (begun, ended)]
+
+
 def before_the_build(suite):
     def untouched(world, result):
         bad = ["a step was executed"] if "COPY" in result.stdout else []
@@ -70,9 +83,7 @@ def before_the_build(suite):
         """The tag must be there to be locked, or the repository."""
         def setup(world, runner):
             env = with_secret(lock)(world, runner)
-            registry(world).forget(REPO)
-            images.small(world, TESTREG, REPO)
-            registry(world).retag(REPO, "latest", "t")
+            put_tag(world)
             return env
         return setup
 
@@ -92,9 +103,7 @@ def existing(suite):
     def setup(lock):
         def make(world, runner):
             env = with_secret(PLUGIN_SKIP_PUSH_IF_TAG_EXISTS="true", PLUGIN_TAGS="t,u")(world, runner)
-            registry(world).forget(REPO)
-            images.small(world, TESTREG, REPO)
-            registry(world).retag(REPO, "latest", "t")
+            put_tag(world)
             if lock:
                 registry(world).locked_tags.add((REPO, "t"))
             suite.before = registry(world).manifest(REPO, "t")[0]
@@ -245,11 +254,6 @@ def streams(suite):
     judge(suite, "stream: refused once, and pushed at the end", early(skip=1, status=400), dockerfile=fresh, files=big(40), check=at_most(81))
     judge(suite, "stream: never allowed", early(status=403, times=-1), AUTH, ["refused push on repository 'team/app'"], dockerfile=fresh, files=big(40))
 
-    def given_up(world, result):
-        begun = count(world, method="POST", path="/v2/team/app/blobs/uploads/", status=202)
-        ended = sum(e["method"] == "DELETE" and "/uploads/" in e["path"] for e in world.log)
-        return [] if begun == ended == 1 else ["%d uploads begun, %d ended" % (begun, ended)]
-
     judge(suite, "stream: the build fails meanwhile", early(rate=4 * MB), 65,
           ["/none", "debug: build: a layer is left to the push: stopped because another part of the build failed"], files=big(40), check=given_up,
           dockerfile="FROM scratch AS a\nCOPY big /new/big\nFROM a\nCOPY --from=a /none /x\n")
@@ -395,6 +399,14 @@ def push_only(suite):
         judge(suite, "push only: what was built, format " + form, with_secret(**env), absent=["COPY"], check=lambda w, r: [
         ] if r.digest() == built.digest() and built.digest() else ["%s was built, %s pushed" % (built.digest(), r.digest())])
     judge(suite, "push only: an upload breaks", with_secret(lambda w: w.rules.append({"match": "PATCH .*uploads", "eat": MB}), **env))
+
+    def locked(world, runner):
+        made = with_secret(**env)(world, runner)
+        put_tag(world)
+        registry(world).locked_tags.add((REPO, "t"))
+        return made
+
+    judge(suite, "push only: a locked tag", locked, AUTH, ["the tag 't' of 'testreg.azurecr.io/team/app' is locked"], pushed=True, keep=True, check=given_up)
     judge(suite, "push only: tag exists", lambda w, r: dict(with_secret(**env)(w, r), PLUGIN_SKIP_PUSH_IF_TAG_EXISTS="true"))
 
 
