@@ -67,9 +67,9 @@ MUST_USE struct err *registry_has_blob(struct registry *r, const struct ref *rep
                                        bool *ret_found);
 /* May we push there? Starts an upload: ERR_AUTH if refused. At Azure's registries also whether the repository or one of
  * the tags is locked. Pushes nothing: for before the build. The upload is kept for the first blob that is pushed there
- * soon. */
+ * soon; after an error there is none. */
 MUST_USE struct err *registry_check_push(struct registry *r, const struct ref *repo, const struct strs *tags);
-/* Cancels what a check began and no blob used: for when nothing more is pushed, and no other thread uses r. */
+/* Cancels what a check began and no blob used: for when nothing more is pushed. */
 void registry_end_push(struct registry *r);
 
 /* Which of the tags are not there yet: ret gets copies. */

@@ -119,13 +119,16 @@ void push_keep(struct push *p)
 
 void registry_end_push(struct registry *r)
 {
-    if (!r->kept.location)
+    pthread_mutex_lock(&r->lock);
+    AUTO_FREE char *location = steal(&r->kept.location);
+    pthread_mutex_unlock(&r->lock);
+    if (!location)
         return;
-    const struct ref repo = { .domain = r->kept.ep->host, .path = r->kept.repo };
+    const struct ref repo = { .domain = r->kept.ep->host, .path = r->kept.repo }; /* both are a check's alone */
     AUTO(push_release) struct push p;
 
     push_init(&p, r, &repo);
-    p.location = steal(&r->kept.location);
+    p.location = steal(&location);
 }
 
 static void give_file(const struct push *p, struct call *c, uint64_t len)
