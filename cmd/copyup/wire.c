@@ -200,6 +200,7 @@ static struct gc_opts clean_opts(const struct settings *s, const struct store *s
         o.free_bytes = store_usual_free(store);
     if (when != CLEAN_AT_START)
         return o;
+    o.measure = true;
     o.max_age_s = s->state_age_ms ? s->state_age_ms / 1000 : INT64_MAX;
     if (s->state_bytes) {
         o.max_bytes = (uint64_t)s->state_bytes;

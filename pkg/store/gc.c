@@ -167,7 +167,8 @@ static bool is_removable(struct gc *g, const struct thing *t)
     if (!t->other || file_tree_is_ours(t->path))
         return true;
     g->stats->not_ours++;
-    g->stats->not_ours_bytes += file_tree_bytes(t->path);
+    if (g->o->measure)
+        g->stats->not_ours_bytes += file_tree_bytes(t->path);
     return false;
 }
 

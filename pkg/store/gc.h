@@ -12,12 +12,13 @@ struct gc_opts {
     int64_t max_age_s;   /* what was not used for so long goes; INT64_MAX: nothing for its age */
     uint64_t max_bytes;  /* of all together; UINT64_MAX: any, and nothing is counted */
     uint64_t free_bytes; /* what should be free on the volume */
+    bool measure;        /* how large is what cannot be removed? All of it is looked through for that */
 };
 struct gc_stats {
     size_t removed;
-    size_t not_ours; /* what should have gone and is another id mapping's, so that it could not */
-    uint64_t not_ours_bytes;
-    uint64_t freed_bytes; /* as the volume says */
+    size_t not_ours;         /* what should have gone and is another id mapping's, so that it could not */
+    uint64_t not_ours_bytes; /* 0: they were not measured */
+    uint64_t freed_bytes;    /* as the volume says */
 };
 /* What cannot be removed stays. */
 void store_gc(struct store *s, const struct gc_opts *o, struct gc_stats *ret);
