@@ -361,9 +361,8 @@ static struct err *set_emulators(struct step_ctx *c, const struct sandbox *sb, i
     return NULL;
 }
 
-static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
+static struct err *build_in(const struct sandbox *sb, struct step_ctx *c)
 {
-    struct step_ctx *c = ctx;
     AUTO(store_close) struct store *store = NULL;
     AUTO(wire_net_free) struct wire_net *net = NULL;
     AUTO(snapshotter_free) struct snapshotter *sn = NULL;
@@ -377,9 +376,17 @@ static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
         (void)wire_clean(c->s, sb, store, CLEAN_AT_START, c->started_s, &c->printer);
     TRY(wire_snapshotter(c->s, sb, store, &sn));
     struct err *e = run_build(c, sb, store, wire_registry(net), sn);
-    cancel_free(c->grace);
     if (e)
         show_lint(c);
+    return e;
+}
+
+static struct err *in_sandbox(const struct sandbox *sb, void *ctx)
+{
+    struct step_ctx *c = ctx;
+    struct err *e = build_in(sb, c);
+
+    cancel_free(c->grace); /* threads that made tokens ready may ask it until the net is gone */
     return e;
 }
 
