@@ -24,7 +24,7 @@
 #define OWN_LETTER   'u'
 #define ROOTS_LETTER 'r'
 static char own_or_roots[] = "/tmp/u/file", fresh_or_roots[] = "/tmp/u/new", dir_or_roots[] = "/tmp/u/dir";
-static volatile bool racing;
+static volatile sig_atomic_t racing; /* no bool: UBSan of gcc 12 reads a volatile one only once */
 
 static void set_letters(char letter)
 {
