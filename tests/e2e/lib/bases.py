@@ -130,14 +130,16 @@ def evil_hardlink():
     return [Layer().add("stolen", kind="hardlink", target="../../../../../../../etc/shadow").bytes()]
 
 
-def debian(cache):
-    """The tar of a Debian root, made once."""
-    path = os.path.join(cache, "debian-%s.tar" % DEBIAN_PACKAGES.replace(",", "-"))
+def debian(cache, archives=""):
+    """The tar of a Debian root, made once. archives: packages that it has not, but that apt-get can install from its cache."""
+    path = os.path.join(cache, "debian-%s.tar" % (DEBIAN_PACKAGES + "," + archives).strip(",").replace(",", "-"))
+    fetch = ["--skip=cleanup/apt", "--customize-hook=chroot \"$1\" apt-get install -y --no-install-recommends --download-only "
+             + archives.replace(",", " ")] if archives else []
     if not os.path.exists(path):
         os.makedirs(cache, exist_ok=True)
         part = "%s.%d" % (path, os.getpid())
         subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + DEBIAN_PACKAGES, "--dpkgopt=path-exclude=/usr/share/man/*",
-                        "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*", "bookworm", part + ".tar"],
+                        "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*"] + fetch + ["bookworm", part + ".tar"],
                        stdin=subprocess.DEVNULL, check=True)
         os.rename(part + ".tar", path)
     with open(path, "rb") as f:
@@ -180,12 +182,15 @@ MAKERS = {
 }
 
 
+DEBIANS = {"debian": "", "debian-software": "postgresql,nginx,openssh-server,rsync"}  # with what apt-get finds in its cache
+
+
 def provide(registry, names, cache):
     """Pushes the named images as base/NAME; returns {name: Image} and {name: why not} for those that cannot be made here."""
     found, missing = {}, {}
     for name in sorted(names):
         try:
-            made = debian(cache) if name == "debian" else MAKERS[name]()
+            made = debian(cache, DEBIANS[name]) if name in DEBIANS else MAKERS[name]()
         except (OSError, subprocess.CalledProcessError) as e:
             missing[name] = "no base image %s: %s" % (name, e)
             continue

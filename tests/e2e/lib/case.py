@@ -46,7 +46,7 @@ class Folder:
     def bases(self):
         """The base images that the Dockerfile names, the last one first: it is likely to be that of the image."""
         found = re.findall(r"@(?:AUTH_)?REGISTRY@/base/([a-z-]+)", self.read("Dockerfile"))
-        return [b for b in dict.fromkeys(reversed(found)) if b in bases.MAKERS or b == "debian"]
+        return [b for b in dict.fromkeys(reversed(found)) if b in bases.MAKERS or b in bases.DEBIANS]
 
     def mentions(self, words):
         return any(word in self.read(name) for word in words for name in os.listdir(self.source)
