@@ -538,8 +538,7 @@ static const char *hint_of(const struct transfer *t, CURLcode code)
         return "The proxy does not let this pod reach that host: allow it there, or name the host in NO_PROXY.";
     if (proxy_unreachable(t, code))
         return "That is the proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY: check its address, and that the pod may "
-               "reach "
-               "it, or name the host in NO_PROXY.";
+               "reach it, or name the host in NO_PROXY.";
     if (refused_by_tls(t) && strstr(t->worker->error, "certificate"))
         return "The server wants a client certificate, or another one: give its certificate and key for that host.";
     switch ((int)code) {
