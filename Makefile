@@ -42,7 +42,7 @@ HEADERS := $(wildcard pkg/*/*.h cmd/*/*.h)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all setup unit static pod e2e azure check asan tsan fuzz fmt lint headers tidy install image run bench clean deps FORCE
+.PHONY: all setup unit static pod trips e2e cached azure check asan tsan fuzz fmt lint headers tidy install image run bench clean deps FORCE
 all: $(BUILD)/copyup
 
 # Everything is rebuilt when the flags change.
@@ -89,6 +89,10 @@ pod: all
 	tests/check --build $(BUILD) pod
 e2e: all
 	tests/check --build $(BUILD) e2e
+trips: all
+	tests/check --build $(BUILD) trips
+cached: all
+	tests/check --build $(BUILD) cached
 azure: all
 	tests/check --build $(BUILD) azure
 check: setup
